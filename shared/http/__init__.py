@@ -1,0 +1,15 @@
+"""HTTP/1.1 by hand (RFC 9110, RFC 9112).
+
+messages   what handlers see: Request, Response, Headers
+head       the wire format of message heads: the strict fast path, and h11 as the authority behind it
+body       message bodies: framing by length or by chunks, read with back-pressure
+stream     one TCP connection with a linear, awaitable face
+server     accepts connections and answers requests
+pool       connections to one origin, kept for reuse
+client     sends requests through a pool
+routing    a table of methods and path patterns
+chain      middleware around a handler
+decoding   JSON bodies to typed values
+problems   errors as application/problem+json (RFC 9457)
+operations /healthz, /readyz, /metrics
+"""

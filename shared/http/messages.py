@@ -1,0 +1,126 @@
+"""The two messages of HTTP as the handlers see them, and the shapes of handler and middleware.
+
+Header text is decoded as ISO 8859-1 once, where a head enters the process: every octet survives the round
+trip, and all code in between works on `str` (RFC 9110 section 5.5).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from shared.context import ANONYMOUS, Principal, Trace
+
+Fields = list[tuple[str, str]]
+
+
+class Headers:
+    """The header fields of one message: order and spelling kept, names looked up in lower case."""
+
+    __slots__ = ("_joined", "fields")
+
+    def __init__(self, fields: Fields, joined: dict[str, str] | None = None) -> None:
+        """`joined`, when the parser has it already, maps each lower-case name to its combined value."""
+        self.fields = fields
+        self._joined = _join(fields) if joined is None else joined
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of `name` (lower case); repeated fields are joined by ", " (RFC 9110 section 5.3)."""
+        return self._joined.get(name, default)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of `name` (lower case), one for each line that carried it."""
+        return [value for key, value in self.fields if key.lower() == name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._joined
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self._joined)})"  # names only: values may be secret
+
+
+def _join(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in fields:
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined
+
+
+class Body(Protocol):
+    """The content of a request, read once, in pieces, as it arrives."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes announced by `Content-Length`; 0 when there is no body; None when chunked."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The pieces, never empty; back-pressure reaches the client when nobody asks for the next."""
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; raises PayloadTooLarge past `limit` bytes."""
+
+
+class NoBody:
+    """The body of a request that has none."""
+
+    length: int | None = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async def read(self, limit: int) -> bytes:
+        """Nothing, whatever the limit."""
+        return b""
+
+
+async def _no_interim(status: int, fields: Fields) -> None:
+    """What sends an interim response (1xx) where there is nobody to send it to."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. The second group of attributes is filled in by the middleware that owns each."""
+
+    method: str
+    target: str  # exactly as received, query included
+    headers: Headers
+    body: Body = field(default_factory=NoBody)
+    peer: str = ""  # the address at the other end of the socket
+    version: str = "1.1"
+    scheme: str = "http"
+    send_interim: Callable[[int, Fields], Awaitable[None]] = _no_interim
+
+    id: str = ""
+    trace: Trace | None = None
+    client_address: str = ""  # the peer, or what a trusted proxy says of it
+    principal: Principal = ANONYMOUS
+    route: str = ""  # the pattern that matched, for logs and metrics
+    parameters: dict[str, str] = field(default_factory=dict)  # decoded path parameters
+    notes: dict[str, Any] = field(default_factory=dict)  # what one middleware tells a later one
+
+    @property
+    def path(self) -> str:
+        """The target up to its query, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+
+@dataclass(slots=True)
+class Response:
+    """One final response. A streamed body is an asynchronous iterator, closed when sent or given up."""
+
+    status: int
+    headers: Fields = field(default_factory=list)
+    body: bytes | AsyncIterator[bytes] = b""
+    reason: str = ""
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Middleware = Callable[[Handler], Handler]
+
+
+def json_response(status: int, value: Any, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """`value` (anything msgspec encodes) as `application/json`."""
+    return Response(status, [("Content-Type", "application/json"), *headers], msgspec.json.encode(value))

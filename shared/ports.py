@@ -1,0 +1,29 @@
+"""Where each process of one system listens: fixed offsets from PORT_BASE.
+
+Two systems run side by side by choosing different bases. The n-th instance of a process (honcho calls it
+`name.n`) listens 100·(n-1) higher.
+"""
+
+OFFSETS = {
+    "gateway": 0,
+    "ws_gateway": 1,
+    "gateway_tls": 2,
+    "ws_gateway_admin": 8,
+    "gateway_admin": 9,
+    "auth": 10,
+    "product": 20,
+    "inventory": 30,
+    "order": 40,
+    "payment": 50,
+    "chat": 60,
+    "postgres": 90,
+    "valkey": 91,
+    "kafka": 92,
+    "kafka_controller": 93,
+}
+INSTANCE_STEP = 100
+
+
+def port_of(name: str, base: int, instance: int = 1) -> int:
+    """The TCP port of `name`'s n-th instance; KeyError for a name that has no place in the table."""
+    return base + OFFSETS[name] + INSTANCE_STEP * (instance - 1)

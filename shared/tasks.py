@@ -1,0 +1,42 @@
+"""The one place that spawns tasks: each has a name, is kept until it ends, and its failure is logged."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_kept: set[asyncio.Task[Any]] = set()  # the event loop itself holds tasks only weakly
+
+
+def spawn(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    """Start `work` in the background."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    _kept.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """End `task` and wait until it has left; its own failure has been logged already."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator[asyncio.Task[Any]]:
+    """`work` runs for as long as the block does."""
+    task = spawn(work, name)
+    try:
+        yield task
+    finally:
+        await cancel(task)
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _kept.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("task failed", extra={"task": task.get_name()}, exc_info=task.exception())
