@@ -1,6 +1,15 @@
-"""From JSON bodies to typed values, naming every bad field at once (RFC 9457's `errors` member)."""
+"""From JSON bodies and queries to typed values, naming every bad field at once (RFC 9457's `errors` member).
 
-from typing import Any, TypeVar
+A struct says which fields there are and of which type. What else a field must obey is said by its rule: a
+function from the domain that returns what is wrong with a value, or None. Rules are looked up by the field's
+dotted path, so that wrong types and broken rules are reported together.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -9,12 +18,14 @@ from shared.http.messages import Request
 from shared.http.problems import HTTPError
 
 T = TypeVar("T", bound=msgspec.Struct)
+Rules = Mapping[str, Callable[[Any], str | None]]
 
 JSON_LIMIT_BYTES = 1_048_576  # far above any document of ours, far below what would hurt
+NO_RULES: Rules = MappingProxyType({})
 
 
-async def read_json(request: Request, type_: type[T]) -> T:
-    """The request's body as a `type_`.
+async def read_json(request: Request, type_: type[T], rules: Rules = NO_RULES) -> T:
+    """The request's body as a `type_` that obeys `rules`.
 
     Raises HTTPError 415 for another media type, Malformed for broken JSON, Invalid naming every bad field.
     """
@@ -25,42 +36,80 @@ async def read_json(request: Request, type_: type[T]) -> T:
         document = msgspec.json.decode(await request.body.read(JSON_LIMIT_BYTES))
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
         raise Malformed("The body is not valid JSON.") from broken
-    errors: list[FieldError] = []
-    value = _convert(document, type_, "", errors)
-    if errors or value is None:
-        raise Invalid("Some fields are not acceptable.", tuple(errors))
-    return value
+    return _Conversion(rules).convert(document, type_)
 
 
-def _convert(document: Any, type_: type[T], path: str, errors: list[FieldError]) -> T | None:
-    """Field by field, because msgspec alone stops at the first fault; nested structs likewise."""
-    if not isinstance(document, dict):
-        errors.append(FieldError(path or "(body)", "Expected `object`"))
-        return None
-    before = len(errors)
-    values: dict[str, Any] = {}
-    for each in msgspec.structs.fields(type_):
-        at = f"{path}.{each.encode_name}" if path else each.encode_name
-        if each.encode_name not in document:
-            if each.required:
-                errors.append(FieldError(at, "Field is required"))
-        elif isinstance(each.type, type) and issubclass(each.type, msgspec.Struct):
-            values[each.name] = _convert(document[each.encode_name], each.type, at, errors)
-        else:
-            try:
-                values[each.name] = msgspec.convert(document[each.encode_name], each.type)
-            except msgspec.ValidationError as wrong:
-                errors.append(_field_error(at, wrong))
-    if type_.__struct_config__.forbid_unknown_fields:
-        known = {each.encode_name for each in msgspec.structs.fields(type_)}
-        errors += [
-            FieldError(f"{path}.{name}" if path else name, "Unknown field")
-            for name in document
-            if name not in known
-        ]
-    return type_(**values) if len(errors) == before else None
+def read_query(request: Request, type_: type[T], rules: Rules = NO_RULES) -> T:
+    """The query's parameters as a `type_` that obeys `rules`; numbers are read from their digits.
+
+    Raises Malformed when it is not percent-encoded UTF-8, Invalid naming every bad parameter.
+    """
+    try:
+        pairs = parse_qsl(request.target.partition("?")[2], keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as broken:
+        raise Malformed("The query is not percent-encoded UTF-8.") from broken
+    return _Conversion(rules, strict=False).convert(dict(pairs), type_)
 
 
-def _field_error(path: str, wrong: msgspec.ValidationError) -> FieldError:
-    detail, _, inner = str(wrong).partition(" - at `$")
-    return FieldError(path + inner.rstrip("`"), detail)
+@dataclass(slots=True)
+class _Conversion:
+    """Goes field by field, because msgspec alone stops at the first fault."""
+
+    rules: Rules
+    strict: bool = True  # False reads numbers from text
+    errors: list[FieldError] = field(default_factory=list)
+
+    def convert(self, document: Any, type_: type[T]) -> T:
+        value = self._struct(document, type_, "")
+        if self.errors or value is None:
+            raise Invalid("Some fields are not acceptable.", tuple(self.errors))
+        return value
+
+    def _struct(self, document: Any, type_: type[T], path: str) -> T | None:
+        if not isinstance(document, dict):
+            self._refuse(path or "(body)", "Expected `object`")
+            return None
+        before = len(self.errors)
+        values: dict[str, Any] = {}
+        for each in msgspec.structs.fields(type_):
+            at = _join(path, each.encode_name)
+            if each.encode_name in document:
+                values[each.name] = self._field(document[each.encode_name], each.type, at)
+            elif each.required:
+                self._refuse(at, "Field is required")
+        self._refuse_unknown(document, type_, path)
+        return type_(**values) if len(self.errors) == before else None
+
+    def _field(self, document: Any, type_: Any, path: str) -> Any:
+        if (nested := _struct_in(type_)) is not None:
+            return self._struct(document, nested, path)
+        try:
+            value = msgspec.convert(document, type_, strict=self.strict)
+        except msgspec.ValidationError as wrong:
+            detail, _, inner = str(wrong).partition(" - at `$")
+            return self._refuse(path + inner.rstrip("`"), detail)
+        if path in self.rules and (fault := self.rules[path](value)) is not None:
+            return self._refuse(path, fault)
+        return value
+
+    def _refuse_unknown(self, document: dict[str, Any], type_: type[msgspec.Struct], path: str) -> None:
+        if type_.__struct_config__.forbid_unknown_fields:
+            known = {each.encode_name for each in msgspec.structs.fields(type_)}
+            for name in document:
+                if name not in known:
+                    self._refuse(_join(path, name), "Unknown field")
+
+    def _refuse(self, path: str, detail: str) -> None:
+        self.errors.append(FieldError(path, detail))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _struct_in(type_: Any) -> type[msgspec.Struct] | None:
+    """The struct that `type_` is, or may be (`Price | UnsetType`); None when it is none."""
+    for each in (type_, *get_args(type_)):
+        if isinstance(each, type) and issubclass(each, msgspec.Struct):
+            return each
+    return None

@@ -76,6 +76,16 @@ class NoBody:
         return b""
 
 
+class Pieces(Protocol):
+    """The content of a streamed response. Asynchronous generators are such, and so is a proxied body."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The pieces, in order."""
+
+    async def aclose(self) -> None:
+        """Let go of what the pieces come from, whether or not any was asked for."""
+
+
 async def _no_interim(status: int, fields: Fields) -> None:
     """What sends an interim response (1xx) where there is nobody to send it to."""
 
@@ -91,6 +101,7 @@ class Request:
     peer: str = ""  # the address at the other end of the socket
     version: str = "1.1"
     scheme: str = "http"
+    expects_continue: bool = False  # the client waits for an interim 100 before it sends the body
     send_interim: Callable[[int, Fields], Awaitable[None]] = _no_interim
 
     id: str = ""
@@ -109,11 +120,11 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One final response. A streamed body is an asynchronous iterator, closed when sent or given up."""
+    """One final response. A streamed body is closed when it has been sent or given up."""
 
     status: int
     headers: Fields = field(default_factory=list)
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | Pieces = b""
     reason: str = ""
 
 
