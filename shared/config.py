@@ -4,6 +4,7 @@ Each process has a frozen dataclass of its own, filled through `Environment`. A 
 which names the key. Secrets are wrapped so that no repr, log line or error can show them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from shared.ports import port_of
 
 LOOPBACK = "127.0.0.1"
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -52,7 +54,7 @@ class Environment:
     def integer(self, key: str, default: int, *, minimum: int = 0, maximum: int = 2**53) -> int:
         """A whole number from `minimum` to `maximum`."""
         text = self.text(key, str(default))
-        if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit():
+        if not _INTEGER.fullmatch(text):
             raise ConfigError(key, f"must be a whole number, not {text!r}")
         if not minimum <= int(text) <= maximum:
             raise ConfigError(key, f"must be from {minimum} to {maximum}, not {text}")

@@ -84,7 +84,7 @@ async def _until_signal(
     try:
         await work
     except asyncio.CancelledError:
-        _log.info("stopped", extra={"process": name})
+        _log.info("%s has stopped", name)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -69,7 +69,7 @@ def _status_line(status: int, reason: str) -> str:
     return f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}"
 
 
-_last_date = (0, "")
+_last_date = (-1, "")
 
 
 def _http_date(second: int) -> str:

@@ -54,7 +54,7 @@ STATUS_OF: dict[type[ApplicationError], int] = {
 
 def problem(error: ApplicationError, request_id: str = "") -> Response:
     """The response that tells a client of `error`."""
-    status = error.status if isinstance(error, HTTPError) else STATUS_OF.get(type(error), 500)
+    status = _status(error)
     document: dict[str, Any] = {
         "type": f"urn:plainstack:problem:{error.code}",
         "title": HTTPStatus(status).phrase,
@@ -69,8 +69,16 @@ def problem(error: ApplicationError, request_id: str = "") -> Response:
     return Response(status, headers, msgspec.json.encode(document))
 
 
+def _status(error: ApplicationError) -> int:
+    if isinstance(error, HTTPError):
+        return error.status
+    return next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
+
+
 def _extra_headers(error: ApplicationError) -> Fields:
     headers = list(error.headers) if isinstance(error, HTTPError) else []
+    if isinstance(error, Unauthenticated):
+        headers.append(("WWW-Authenticate", "Bearer"))  # a 401 must say how (RFC 9110 section 15.5.2)
     if error.retry_after is not None:
         headers.append(("Retry-After", str(max(1, ceil(error.retry_after)))))
     return headers

@@ -66,7 +66,7 @@ def timestamp(seconds: float) -> str:
     return f"{_whole_second(int(whole))}.{int(fraction * 1000):03d}Z"
 
 
-_last_second = (0, "")
+_last_second = (-1, "")
 
 
 def _whole_second(second: int) -> str:

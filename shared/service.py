@@ -1,0 +1,66 @@
+"""What every service's main does the same way: its settings, its chain of middleware, its port."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from shared.auth.identity import IdentityVerifier
+from shared.config import LOOPBACK, Environment, Secret
+from shared.http.chain import chain
+from shared.http.messages import Handler
+from shared.http.operations import operations_routes
+from shared.http.routing import Route, Router
+from shared.http.server import Server, serve
+from shared.middleware.access_log import access_log
+from shared.middleware.errors import errors
+from shared.middleware.identity import identity
+from shared.middleware.request_id import request_id
+from shared.runtime import Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What each service must be told. `identity_keys` maps the name of each allowed caller to its key."""
+
+    name: str
+    host: str
+    port: int
+    database_url: Secret
+    identity_keys: Mapping[str, Secret]
+
+    @classmethod
+    def read(
+        cls, environment: Environment, name: str, callers: Sequence[str] = ("gateway",)
+    ) -> "ServiceSettings":
+        """Settings <NAME>_BIND_HOST, DATABASE_URL_<NAME>, IDENTITY_KEY_<CALLER>_<NAME>. Raises ConfigError."""
+        key = name.upper()
+        return cls(
+            name=name,
+            host=environment.text(f"{key}_BIND_HOST", LOOPBACK),
+            port=environment.port(name),
+            database_url=environment.database_url(name),
+            identity_keys={
+                caller: environment.secret(f"IDENTITY_KEY_{caller.upper()}_{key}") for caller in callers
+            },
+        )
+
+
+def service_handler(settings: ServiceSettings, routes: Sequence[Route], readiness: Readiness) -> Handler:
+    """`routes` and those for the operator, behind the chain that every request to a service passes."""
+    return chain(
+        Router([*routes, *operations_routes(readiness)]),
+        request_id(),
+        access_log(settings.name),
+        errors(),
+        identity(IdentityVerifier(settings.name, settings.identity_keys)),
+    )
+
+
+@asynccontextmanager
+async def serve_service(
+    settings: ServiceSettings, routes: Sequence[Route], readiness: Readiness
+) -> AsyncIterator[Server]:
+    """The service listens while the block runs, and finishes what is in flight when it is left."""
+    handler = service_handler(settings, routes, readiness)
+    async with serve(handler, settings.host, settings.port, readiness=readiness) as server:
+        yield server

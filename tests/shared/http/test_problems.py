@@ -1,0 +1,58 @@
+"""Errors on the wire (RFC 9457)."""
+
+import json
+
+import pytest
+
+from shared.errors import (
+    ApplicationError,
+    Conflict,
+    FieldError,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+from shared.http.problems import HTTPError, PayloadTooLarge, problem
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Unauthenticated("?"), 401),
+        (NotFound("?"), 404),
+        (Conflict("?"), 409),
+        (PayloadTooLarge(5), 413),
+        (Invalid("?"), 422),
+        (TooManyRequests("?"), 429),
+        (ApplicationError("?"), 500),
+        (HTTPError(502, "?"), 502),
+        (Unavailable("?"), 503),
+    ],
+)
+def test_each_error_has_its_status(error: ApplicationError, status: int) -> None:
+    response = problem(error)
+    assert response.status == status
+    assert isinstance(response.body, bytes)
+    assert json.loads(response.body)["status"] == status
+
+
+def test_a_problem_says_what_and_where() -> None:
+    error = Invalid("Some fields are not acceptable.", (FieldError("price.amount", "Expected `int`"),))
+    response = problem(error, "r-1")
+    assert response.headers == [("Content-Type", "application/problem+json")]
+    assert isinstance(response.body, bytes)
+    assert json.loads(response.body) == {
+        "type": "urn:plainstack:problem:invalid",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": "Some fields are not acceptable.",
+        "instance": "urn:plainstack:request:r-1",
+        "errors": [{"field": "price.amount", "detail": "Expected `int`"}],
+    }
+
+
+def test_retry_after_is_whole_seconds_and_never_zero() -> None:
+    assert ("Retry-After", "1") in problem(Unavailable("?", retry_after=0.01)).headers
+    assert ("Retry-After", "3") in problem(Unavailable("?", retry_after=2.1)).headers

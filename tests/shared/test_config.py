@@ -1,0 +1,81 @@
+"""Settings: typed values, named faults, hidden secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.config import ConfigError, Environment, Secret
+
+
+def environment(**values: str) -> Environment:
+    return Environment(values)
+
+
+def test_a_value_that_is_not_set_has_its_default() -> None:
+    assert environment().integer("LIMIT", 7) == 7
+    assert environment(LIMIT="").integer("LIMIT", 7) == 7
+    assert environment(LIMIT=" 8 ").integer("LIMIT", 7) == 8
+
+
+def test_a_required_value_is_asked_for_by_name() -> None:
+    with pytest.raises(ConfigError, match="NAME: is required"):
+        environment().text("NAME")
+
+
+@pytest.mark.parametrize("bad", ["x", "1.5", "-1", "11", "1e3", "--1", "\u0661", "0x1"])
+def test_bad_integers_name_their_key(bad: str) -> None:
+    with pytest.raises(ConfigError, match="LIMIT"):
+        environment(LIMIT=bad).integer("LIMIT", 7, minimum=0, maximum=10)
+
+
+@pytest.mark.parametrize("bad", ["x", "nan", "inf", "-1", "0"])
+def test_bad_durations_name_their_key(bad: str) -> None:
+    with pytest.raises(ConfigError, match="WAIT"):
+        environment(WAIT=bad).seconds("WAIT", 1.0)
+
+
+def test_choices_and_words() -> None:
+    settings = environment(LEVEL="LOUD", NETS="10.0.0.0/8, ::1,")
+    assert settings.words("NETS") == ("10.0.0.0/8", "::1")
+    with pytest.raises(ConfigError, match="LEVEL: must be one of"):
+        settings.choice("LEVEL", "INFO", ("INFO", "DEBUG"))
+
+
+@pytest.mark.parametrize(
+    "bad", ["http:hunter2@", "ftp://u:hunter2@h", "http://h:99999/hunter2", "http://[hunter2"]
+)
+def test_a_bad_url_is_named_but_not_shown(bad: str) -> None:
+    with pytest.raises(ConfigError, match="BASE") as refused:
+        environment(BASE=bad).url("BASE", "", ("http",))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_secrets_come_from_the_variable_or_the_file_and_are_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "api_key").write_text("from file\n")
+    assert environment(PLAINSTACK_HOME=str(tmp_path)).secret("API_KEY") == Secret("from file")
+    secret = environment(PLAINSTACK_HOME=str(tmp_path), API_KEY="hunter2").secret("API_KEY")
+    assert secret.value == "hunter2"
+    assert "hunter2" not in f"{secret} {secret!r}"
+
+
+def test_a_missing_secret_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="api_key does not exist"):
+        environment(PLAINSTACK_HOME=str(tmp_path)).secret("API_KEY")
+
+
+@pytest.mark.parametrize(
+    ("name", "instance"), [("", 1), ("auth.1", 1), ("auth.3", 3), ("auth.x", 1), ("auth.0", 1)]
+)
+def test_instances_of_a_process_have_ports_of_their_own(name: str, instance: int) -> None:
+    settings = environment(PORT_BASE="9000", HONCHO_PROCESS_NAME=name)
+    assert settings.port("auth") == 9010 + 100 * (instance - 1)
+
+
+def test_addresses_follow_from_the_port_base_unless_given(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "postgres_password_product").write_text("p/w")
+    settings = environment(PORT_BASE="9000", PLAINSTACK_HOME=str(tmp_path), REDIS_URL="redis://elsewhere:1")
+    assert settings.service_url("product") == "http://127.0.0.1:9020"
+    assert settings.database_url("product").value == "postgresql://product:p%2Fw@127.0.0.1:9090/product"
+    assert settings.redis_url().value == "redis://elsewhere:1"
