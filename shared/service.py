@@ -1,11 +1,13 @@
 """What every service's main does the same way: its settings, its chain of middleware, its port."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from shared.auth.identity import IdentityVerifier
 from shared.config import LOOPBACK, Environment, Secret
+from shared.db.pool import check_url
 from shared.http.chain import chain
 from shared.http.messages import Handler
 from shared.http.operations import operations_routes
@@ -16,6 +18,8 @@ from shared.middleware.errors import errors
 from shared.middleware.identity import identity
 from shared.middleware.request_id import request_id
 from shared.runtime import Readiness
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,15 @@ class ServiceSettings:
     def read(
         cls, environment: Environment, name: str, callers: Sequence[str] = ("gateway",)
     ) -> "ServiceSettings":
-        """Settings <NAME>_BIND_HOST, DATABASE_URL_<NAME>, IDENTITY_KEY_<CALLER>_<NAME>. Raises ConfigError."""
+        """From <NAME>_BIND_HOST, DATABASE_URL_<NAME>, IDENTITY_KEY_<CALLER>_<NAME>. Raises ConfigError."""
         key = name.upper()
+        database_url = environment.database_url(name)
+        check_url(database_url, f"DATABASE_URL_{key}")
         return cls(
             name=name,
             host=environment.text(f"{key}_BIND_HOST", LOOPBACK),
             port=environment.port(name),
-            database_url=environment.database_url(name),
+            database_url=database_url,
             identity_keys={
                 caller: environment.secret(f"IDENTITY_KEY_{caller.upper()}_{key}") for caller in callers
             },
@@ -63,4 +69,5 @@ async def serve_service(
     """The service listens while the block runs, and finishes what is in flight when it is left."""
     handler = service_handler(settings, routes, readiness)
     async with serve(handler, settings.host, settings.port, readiness=readiness) as server:
+        _log.info("listening", extra={"service": settings.name, "host": settings.host, "port": server.port})
         yield server

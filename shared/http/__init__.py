@@ -9,7 +9,8 @@ pool       connections to one origin, kept for reuse
 client     sends requests through a pool
 routing    a table of methods and path patterns
 chain      middleware around a handler
-decoding   JSON bodies to typed values
+decoding   JSON bodies and queries to typed values, every bad field named
+conditional ETag, If-Match, If-None-Match for resources that count their versions
 problems   errors as application/problem+json (RFC 9457)
 operations /healthz, /readyz, /metrics
 """

@@ -78,7 +78,14 @@ def _status(error: ApplicationError) -> int:
 def _extra_headers(error: ApplicationError) -> Fields:
     headers = list(error.headers) if isinstance(error, HTTPError) else []
     if isinstance(error, Unauthenticated):
-        headers.append(("WWW-Authenticate", "Bearer"))  # a 401 must say how (RFC 9110 section 15.5.2)
+        headers.append(("WWW-Authenticate", _challenge(error)))
     if error.retry_after is not None:
         headers.append(("Retry-After", str(max(1, ceil(error.retry_after)))))
     return headers
+
+
+def _challenge(error: Unauthenticated) -> str:
+    """A 401 must say how (RFC 9110 section 15.5.2), and what was wrong with a token (RFC 6750 section 3)."""
+    if error.code != "invalid-token":
+        return "Bearer"
+    return f'Bearer error="invalid_token", error_description="{error.detail}"'

@@ -1,0 +1,12 @@
+"""The business services: each owns one domain and one database, and imports no other.
+
+A service is four layers and a main; each knows only those before it:
+
+domain.py      entities, rules, past-tense events, and the Protocols of what the use cases need (pure)
+service.py     use cases: what a caller can have done
+repository.py  rows ↔ domain; the only place with SQL besides migrations/
+handler.py     HTTP in and out: decode → service → encode; the only place with HTTP types
+main.py        read the settings, connect, wire, serve
+
+`product` is the plainest and the one to read first.
+"""

@@ -1,0 +1,1 @@
+"""The catalogue: what there is to buy, and at what price."""

@@ -1,0 +1,150 @@
+"""The catalogue over HTTP: decode, ask the service, encode."""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from services.product.domain import Money, Product, ProductChange, ProductDetails, Rule, search_fault
+from services.product.service import ProductService
+from shared.errors import NotFound
+from shared.http.conditional import entity_tag, if_match, is_not_modified
+from shared.http.decoding import read_json, read_query
+from shared.http.messages import Request, Response, json_response
+from shared.http.routing import Route
+from shared.ids import parse_id
+from shared.middleware.authorize import authorize
+
+
+class PriceBody(Struct, forbid_unknown_fields=True):
+    """`price` of a product: minor units and ISO 4217 code."""
+
+    amount: int
+    currency: str
+
+
+class NewProductBody(Struct, forbid_unknown_fields=True):
+    """What `POST /products` takes."""
+
+    name: str
+    price: PriceBody
+    description: str = ""
+
+
+class ProductChangeBody(Struct, forbid_unknown_fields=True):
+    """What `PATCH /products/{product_id}` takes: what is left out stays as it is."""
+
+    name: str | UnsetType = UNSET
+    price: PriceBody | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+
+
+class PageQuery(Struct):
+    """What `GET /products` takes."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    cursor: str = ""
+    q: str = ""
+
+
+def product_routes(products: ProductService, rules: Mapping[str, Rule]) -> list[Route]:
+    """The rows of the catalogue in the service's table."""
+    handler = ProductHandler(products, rules)
+    for_admins = authorize({"admin"})
+    return [
+        Route("GET", "/products", handler.browse),
+        Route("POST", "/products", for_admins(handler.create)),
+        Route("GET", "/products/{product_id}", handler.get),
+        Route("PATCH", "/products/{product_id}", for_admins(handler.change)),
+        Route("DELETE", "/products/{product_id}", for_admins(handler.archive)),
+    ]
+
+
+class ProductHandler:
+    """One method a row. `rules` let a body's wrong types and broken rules be named together."""
+
+    def __init__(self, products: ProductService, rules: Mapping[str, Rule]) -> None:
+        self._products = products
+        self._rules = rules
+
+    async def browse(self, request: Request) -> Response:
+        """A page of what is on offer, newest first."""
+        query = read_query(request, PageQuery, {"cursor": _cursor_fault, "q": search_fault})
+        page = await self._products.browse(query.q, _from_cursor(query.cursor), query.limit)
+        cursor = None if page.next is None else _to_cursor(page.next)
+        return json_response(200, {"items": [_view(each) for each in page.products], "next": cursor})
+
+    async def get(self, request: Request) -> Response:
+        """One product, archived or not; 304 to a client that has this version."""
+        product = await self._products.get(_product_id(request))
+        if is_not_modified(request.headers, product.version):
+            return Response(304, [("ETag", entity_tag(product.version))])
+        return _full(200, product)
+
+    async def create(self, request: Request) -> Response:
+        """A new product."""
+        body = await read_json(request, NewProductBody, self._rules)
+        details = ProductDetails(body.name, body.description, Money(body.price.amount, body.price.currency))
+        product = await self._products.create(details)
+        return _full(201, product, ("Location", f"/products/{product.product_id}"))
+
+    async def change(self, request: Request) -> Response:
+        """Some fields of a product are different from now on."""
+        body = await read_json(request, ProductChangeBody, self._rules)
+        change = ProductChange(
+            name=None if body.name is UNSET else body.name,
+            description=None if body.description is UNSET else body.description,
+            price=None if body.price is UNSET else Money(body.price.amount, body.price.currency),
+        )
+        product = await self._products.change(_product_id(request), change, if_match(request.headers))
+        return _full(200, product)
+
+    async def archive(self, request: Request) -> Response:
+        """The product leaves the offer."""
+        await self._products.archive(_product_id(request), if_match(request.headers))
+        return Response(204)
+
+
+def _product_id(request: Request) -> UUID:
+    product_id = parse_id(request.parameters["product_id"])
+    if product_id is None:
+        raise NotFound("There is no such product.")
+    return product_id
+
+
+def _view(product: Product) -> dict[str, Any]:
+    """A product as clients see it."""
+    return {
+        "product_id": product.product_id,
+        "name": product.name,
+        "description": product.description,
+        "price": {"amount": product.price.amount, "currency": product.price.currency},
+        "version": product.version,
+        "archived": product.archived,
+    }
+
+
+def _full(status: int, product: Product, *headers: tuple[str, str]) -> Response:
+    return json_response(status, _view(product), [("ETag", entity_tag(product.version)), *headers])
+
+
+# A cursor is the identifier of the last product seen; that it is one is nobody's business but ours.
+
+
+def _to_cursor(product_id: UUID) -> str:
+    return urlsafe_b64encode(product_id.bytes).decode().rstrip("=")
+
+
+def _from_cursor(cursor: str) -> UUID | None:
+    return UUID(bytes=urlsafe_b64decode(cursor + "==")) if cursor else None
+
+
+def _cursor_fault(cursor: str) -> str | None:
+    try:
+        last_seen = _from_cursor(cursor)
+    except (ValueError, binascii.Error):
+        last_seen = None
+    return None if (_to_cursor(last_seen) if last_seen else "") == cursor else "Is not a cursor of this list"

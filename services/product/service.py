@@ -1,0 +1,101 @@
+"""What can be done with the catalogue. Each write reads as: find, decide, record."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.product.domain import (
+    Product,
+    ProductChange,
+    ProductDetails,
+    ProductRepository,
+    Rule,
+    check,
+    create_product,
+    search_key,
+)
+from shared.errors import NotFound, PreconditionFailed
+from shared.ids import new_id
+
+VersionTest = Callable[[int], bool]  # whether the caller's precondition allows a version
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some products, and after which one the next page goes on; None on the last page."""
+
+    products: list[Product]
+    next: UUID | None
+
+
+def any_version(version: int) -> bool:
+    """The precondition of a caller who has none."""
+    return True
+
+
+class ProductService:
+    """The use cases. Besides what each says, all raise Unavailable while the repository does."""
+
+    def __init__(self, repository: ProductRepository, rules: Mapping[str, Rule]) -> None:
+        self._repository = repository
+        self._rules = rules
+
+    async def browse(self, search: str = "", after: UUID | None = None, limit: int = 20) -> Page:
+        """Products on offer, newest first, whose name or description contains `search`, whatever its case."""
+        found = await self._repository.page(search_key(search.strip()), after, limit + 1)
+        products = found[:limit]
+        return Page(products, products[-1].product_id if len(found) > limit else None)
+
+    async def get(self, product_id: UUID) -> Product:
+        """The product, archived or not. Raises NotFound."""
+        return _existing(await self._repository.get(product_id))
+
+    async def create(self, details: ProductDetails, product_id: UUID | None = None) -> Product:
+        """A new product. Raises Invalid; Conflict when `product_id` is given and taken."""
+        check(details, self._rules)
+        created = create_product(product_id or new_id(), details)
+        await self._repository.record(created)
+        return created.product
+
+    async def change(
+        self, product_id: UUID, change: ProductChange, is_expected: VersionTest = any_version
+    ) -> Product:
+        """The changed product; its version is the old one when nothing is different.
+
+        Raises Invalid, NotFound, PreconditionFailed when the version is not expected, Conflict when archived.
+        """
+        check(change, self._rules)
+        async with self._repository.unit_of_work():
+            product = _existing(await self._repository.get_for_change(product_id))
+            _require(product, is_expected)
+            changed = product.changed(change)
+            if changed is None:
+                return product
+            await self._repository.record(changed)
+            return changed.product
+
+    async def archive(self, product_id: UUID, is_expected: VersionTest = any_version) -> None:
+        """Take the product off the offer; it stays readable. Raises NotFound, PreconditionFailed.
+
+        Whoever asks again, perhaps because the first answer was lost, has got what they want.
+        """
+        async with self._repository.unit_of_work():
+            product = _existing(await self._repository.get_for_change(product_id))
+            archived = product.archive()
+            if archived is None:
+                return
+            _require(product, is_expected)
+            await self._repository.record(archived)
+
+
+def _existing(product: Product | None) -> Product:
+    if product is None:
+        raise NotFound("There is no such product.")
+    return product
+
+
+def _require(product: Product, is_expected: VersionTest) -> None:
+    if not is_expected(product.version):
+        raise PreconditionFailed(
+            f"The product is at version {product.version}, which If-Match does not name."
+        )

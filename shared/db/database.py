@@ -1,0 +1,176 @@
+"""A service's own database: usable, or honestly unavailable.
+
+`transaction()` is the unit of work. It lives in a context variable, so repository, outbox and inbox join the
+one that their caller has opened without ever being handed a connection. `connection()` is for one statement,
+which PostgreSQL makes a transaction of its own when there is none to join.
+
+Entering the block never waits for the server. Migrations run in the background until they have succeeded;
+before that, and whenever the server is away, every call raises Unavailable, and `check` says why.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from shared.config import Secret
+from shared.db.migrations import MigrationError, migrate, read_migrations
+from shared.db.pool import RETRY_AFTER_SECONDS, Connection, ConnectionPool, connect, database_errors
+from shared.errors import Unavailable
+from shared.tasks import background
+
+POOL_SIZE = 10  # PostgreSQL allows 100 connections by default; ten processes share them
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.1, 2.0  # between attempts to migrate, doubling
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Transaction:
+    """The open transaction of one task. A task spawned inside it is not part of it: it may outlive it."""
+
+    database: "Database"
+    task: "asyncio.Task[Any] | None"
+    connection: Connection
+
+
+_current: ContextVar[_Transaction | None] = ContextVar("database_transaction", default=None)
+
+
+class Database:
+    """One PostgreSQL database; an async context manager.
+
+    `url` names database, role and password; `migrations` is the folder of the SQL files that make its schema.
+    """
+
+    def __init__(self, url: Secret, migrations: Path, *, pool_size: int = POOL_SIZE) -> None:
+        self._url = url
+        self._folder = migrations
+        self._pool = ConnectionPool(url, pool_size)
+        self._migrated = asyncio.Event()
+        self._trouble = "has not been reached yet"  # why it cannot be used; empty while it can
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._exits.enter_async_context(self._pool)
+        await self._exits.enter_async_context(background(self._keep_migrating(), "migrations"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.aclose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """All of the block or nothing of it, joining the transaction that this task is in.
+
+        A joined block has no savepoint: its failure is the whole transaction's, even where it is caught.
+        Raises Unavailable when the database is away or not migrated yet.
+        """
+        if (joined := self._joinable()) is not None:
+            yield joined
+            return
+        async with self._checked_out() as connection, connection.transaction():
+            token = _current.set(_Transaction(self, asyncio.current_task(), connection))
+            try:
+                yield connection
+            finally:
+                _current.reset(token)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """For one statement: over the transaction that this task is in, or by itself. Raises Unavailable."""
+        if (joined := self._joinable()) is not None:
+            yield joined
+            return
+        async with self._checked_out() as connection:
+            yield connection
+
+    async def check(self) -> None:
+        """For Readiness: raises Unavailable, whose detail tells the operator why, until calls would work."""
+        try:
+            async with self.connection() as connection:
+                await connection.execute("SELECT 1")
+        except Unavailable as away:
+            raise Unavailable(await self._reason(away)) from away
+
+    @property
+    def is_migrated(self) -> bool:
+        """True once the schema has been found, or made, up to date."""
+        return self._migrated.is_set()
+
+    async def wait_until_migrated(self) -> None:
+        """Return once the schema is up to date. Put a timeout around it: an absent server is waited for."""
+        await self._migrated.wait()
+
+    def _joinable(self) -> Connection | None:
+        current = _current.get()
+        if current is None or current.database is not self or current.task is not asyncio.current_task():
+            return None
+        return current.connection
+
+    @asynccontextmanager
+    async def _checked_out(self) -> AsyncIterator[Connection]:
+        if not self.is_migrated:
+            raise Unavailable("The database is not ready yet.", retry_after=RETRY_AFTER_SECONDS)
+        with database_errors():
+            async with AsyncExitStack() as stack:
+                yield await self._take(stack)
+
+    async def _take(self, stack: AsyncExitStack) -> Connection:
+        try:
+            connection = await stack.enter_async_context(self._pool.connection())
+        except psycopg.OperationalError as failure:
+            self._set_trouble(self._trouble or _one_line(failure))
+            raise
+        self._set_trouble("")
+        return connection
+
+    async def _reason(self, away: Unavailable) -> str:
+        """The pool only knows that it waited in vain; an attempt of our own learns why."""
+        if not self.is_migrated:
+            return self._trouble
+        try:
+            async with await connect(self._url):
+                return f"{away.detail} ({_one_line(away.__cause__)})"
+        except psycopg.OperationalError as failure:
+            return _one_line(failure)
+
+    async def _keep_migrating(self) -> None:
+        pause = FIRST_RETRY_SECONDS
+        while not await self._try_to_migrate():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_RETRY_SECONDS)
+
+    async def _try_to_migrate(self) -> bool:
+        try:
+            async with await connect(self._url) as connection:
+                applied = await migrate(connection, read_migrations(self._folder))
+        except (psycopg.Error, MigrationError, OSError) as failure:
+            self._set_trouble(_one_line(failure))
+            return False
+        self._migrated.set()
+        self._set_trouble("")
+        if applied:
+            _log.info("migrations applied", extra={"names": applied})
+        return True
+
+    def _set_trouble(self, trouble: str) -> None:
+        """Log changes only: while the server is away, every request meets the same trouble."""
+        if trouble and trouble != self._trouble:
+            _log.warning("database cannot be used", extra={"reason": trouble})
+        elif self._trouble and not trouble:
+            _log.info("database can be used")
+        self._trouble = trouble
+
+
+def _one_line(failure: BaseException | None) -> str:
+    return " ".join(str(failure).split())

@@ -1,0 +1,135 @@
+"""Bounded PostgreSQL connections that survive the server.
+
+The pool itself is psycopg's. What we add is how it behaves when the server goes away:
+
+- A connection that the server has closed while it lay idle is noticed at checkout, by one system call and no
+  round trip, and replaced; no client sees it.
+- psycopg's pool would double the pause between its attempts for minutes. Ours gives up an attempt at once and
+  tries anew whenever somebody asks, so work goes on as soon as the server is back.
+- Whoever asks waits CHECKOUT_SECONDS at most, and only MAX_WAITING do; past that the answer is Unavailable.
+"""
+
+import logging
+import select
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from shared.config import ConfigError, Secret
+from shared.errors import Unavailable
+from shared.observability.metrics import DATABASE_POOL
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+CONNECT_SECONDS = 3  # a server that takes longer to greet us is as good as away
+CHECKOUT_SECONDS = 1.5  # less than a readiness check may take, so that it can say why
+RECONNECT_SECONDS = 0.25  # one more try for whoever waits already; later callers start their own
+STATEMENT_SECONDS = 10  # no query of ours needs longer; a runaway one must not hold a connection
+MAX_WAITING = 200  # several times what a pool serves within CHECKOUT_SECONDS would only wait in vain
+RETRY_AFTER_SECONDS = 1.0  # what we tell clients; the engine restarts in about that time
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Failures of the server, the link or the pool leave the block as Unavailable; the cause is kept."""
+    try:
+        yield
+    except psycopg.OperationalError as failure:
+        raise Unavailable("The database does not answer.", retry_after=RETRY_AFTER_SECONDS) from failure
+
+
+def check_url(url: Secret, setting: str = "DATABASE_URL") -> None:
+    """Raises ConfigError, which names `setting` and shows nothing of `url`, when libpq cannot read it."""
+    try:
+        psycopg.conninfo.conninfo_to_dict(url.value)
+    except psycopg.ProgrammingError:  # its message quotes what it stumbled over, perhaps the password
+        raise ConfigError(setting, "is not a URL that PostgreSQL understands") from None
+
+
+class ConnectionPool:
+    """At most `size` connections in autocommit mode. An async context manager; opening does not wait."""
+
+    def __init__(self, url: Secret, size: int) -> None:
+        check_url(url)
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url.value,
+            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
+            configure=_configure,
+            open=False,
+            min_size=1,
+            max_size=size,
+            max_waiting=MAX_WAITING,
+            timeout=CHECKOUT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+        )
+
+    async def __aenter__(self) -> Self:
+        # The pool reports every checkout at INFO and every attempt to connect at WARNING; we log changes.
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+        await self._pool.open()
+        _publish(self._pool.get_stats)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _publish(dict)
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A live connection for as long as the block lasts. Raises psycopg.OperationalError without one."""
+        connection = await self._take()
+        try:
+            yield connection
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _take(self) -> Connection:
+        connection = await self._pool.getconn()
+        while _has_hung_up(connection):
+            await connection.close()
+            await self._pool.putconn(connection)  # which starts a replacement
+            connection = await self._pool.getconn()
+        return connection
+
+
+def _publish(stats: Callable[[], dict[str, int]]) -> None:
+    """Let /metrics ask for the pool's state when it is read, so that a checkout pays nothing for it."""
+
+    def value(name: str) -> int:
+        return stats().get(name, 0)
+
+    DATABASE_POOL.labels("idle").set_function(lambda: value("pool_available"))
+    DATABASE_POOL.labels("in_use").set_function(lambda: value("pool_size") - value("pool_available"))
+    DATABASE_POOL.labels("waiting").set_function(lambda: value("requests_waiting"))
+
+
+async def connect(url: Secret) -> Connection:
+    """A connection outside any pool, in autocommit mode, whose statements may take as long as they need.
+
+    Raises psycopg.OperationalError, whose message says what is wrong with server, link, role or database.
+    """
+    return await psycopg.AsyncConnection.connect(url.value, autocommit=True, connect_timeout=CONNECT_SECONDS)
+
+
+def _has_hung_up(connection: Connection) -> bool:
+    """True when the server has closed an idle `connection`. Sends nothing and waits for nothing."""
+    try:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        while poll.poll(0):  # a notice, or a farewell and then the end
+            connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'".encode())
+    await connection.execute("SET timezone = 'UTC'")

@@ -1,0 +1,260 @@
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from shared.config import ConfigError, Secret
+from shared.db.database import Database
+from shared.errors import Unavailable
+from shared.observability import metrics
+from tests.shared.db.own_postgres import OwnPostgres
+
+Write = Callable[..., Path]
+
+NOTES = {"0001_notes": "CREATE TABLE notes (text text PRIMARY KEY)"}
+DEADLINE_SECONDS = 20.0
+
+
+@asynccontextmanager
+async def opened(url: Secret, folder: Path, **options: int) -> AsyncIterator[Database]:
+    async with Database(url, folder, **options) as database:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await database.wait_until_migrated()
+        yield database
+
+
+@pytest.fixture
+async def database(url: Secret, migrations: Write) -> AsyncIterator[Database]:
+    async with opened(url, migrations(**NOTES)) as database:
+        yield database
+
+
+async def _write(database: Database, text: str) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("INSERT INTO notes VALUES (%s)", [text])
+
+
+async def _notes(database: Database) -> list[str]:
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT text FROM notes ORDER BY text")
+        return [text for (text,) in await cursor.fetchall()]
+
+
+async def _until_it_works(database: Database) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            try:
+                await database.check()
+            except Unavailable:
+                await asyncio.sleep(0.02)  # between looks at a condition
+            else:
+                return
+
+
+class Boom(Exception): ...
+
+
+async def test_a_transaction_commits_when_its_block_ends(database: Database) -> None:
+    await _write(database, "kept")
+    assert await _notes(database) == ["kept"]
+
+
+async def test_a_transaction_rolls_back_when_its_block_fails(database: Database) -> None:
+    async def write_and_fail() -> None:
+        async with database.transaction():
+            await _write(database, "gone")
+            raise Boom
+
+    with pytest.raises(Boom):
+        await write_and_fail()
+    assert await _notes(database) == []
+
+
+async def test_inner_calls_join_the_transaction(database: Database) -> None:
+    async with database.transaction() as outer:
+        async with database.transaction() as inner, database.connection() as single:
+            assert inner is outer
+            assert single is outer
+        await _write(database, "seen inside")
+        assert await _notes(database) == ["seen inside"]
+    assert await _notes(database) == ["seen inside"]
+
+
+async def test_a_caught_failure_of_a_joined_block_still_fails_the_whole(database: Database) -> None:
+    await _write(database, "a")
+
+    async def fail_and_go_on() -> None:
+        async with database.transaction():
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                await _write(database, "a")
+            await _write(database, "b")
+
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        await fail_and_go_on()
+    assert await _notes(database) == ["a"]
+
+
+async def test_a_task_spawned_inside_has_a_transaction_of_its_own(database: Database) -> None:
+    async def spawn_and_fail() -> None:
+        async with database.transaction():
+            await asyncio.create_task(_write(database, "by another task"))
+            raise Boom
+
+    with pytest.raises(Boom):
+        await spawn_and_fail()
+    assert await _notes(database) == ["by another task"]
+
+
+async def test_a_single_statement_commits_by_itself(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("INSERT INTO notes VALUES ('single')")
+    assert await _notes(database) == ["single"]
+
+
+async def test_a_rule_broken_in_the_database_is_not_translated(database: Database) -> None:
+    await _write(database, "twice")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await _write(database, "twice")
+
+
+async def test_two_databases_do_not_join_each_other(
+    database: Database, own_postgres: OwnPostgres, migrations: Write
+) -> None:
+    other_url = own_postgres.create_database(f"test_{secrets.token_hex(6)}")
+    async with (
+        opened(other_url, migrations()) as other,
+        database.transaction() as first,
+        other.transaction() as second,
+    ):
+        assert first is not second
+
+
+async def test_times_come_back_in_utc(database: Database) -> None:
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT '2024-05-01T12:00:00+09:00'::timestamptz::text")
+        assert await cursor.fetchone() == ("2024-05-01 03:00:00+00",)
+
+
+async def test_the_pool_is_bounded_and_so_is_the_wait(url: Secret, migrations: Write) -> None:
+    async with opened(url, migrations(**NOTES), pool_size=2) as database:
+        async with _two_held_connections(database):
+            assert _pool_metric("in_use") == 2
+            with pytest.raises(Unavailable) as refused:
+                await _notes(database)
+            assert refused.value.retry_after is not None
+            assert isinstance(refused.value.__cause__, psycopg.OperationalError)
+        assert await _notes(database) == []
+
+
+@asynccontextmanager
+async def _two_held_connections(database: Database) -> AsyncIterator[None]:
+    async with database.connection() as first, database.connection() as second:
+        assert first is not second
+        yield
+
+
+def _pool_metric(state: str) -> float:
+    (family,) = metrics.DATABASE_POOL.collect()
+    return next(sample.value for sample in family.samples if sample.labels == {"state": state})
+
+
+async def test_idle_connections_that_the_server_has_closed_are_replaced_unseen(database: Database) -> None:
+    await asyncio.gather(*(_write(database, str(n)) for n in range(20)))  # fills the pool
+    async with database.connection() as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert len(await asyncio.gather(*(_notes(database) for _ in range(20)))) == 20
+
+
+async def test_a_killed_server_is_unavailable_and_then_found_again(
+    database: Database, own_postgres: OwnPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shared.db")
+    await asyncio.gather(*(_write(database, f"committed {n}") for n in range(10)))
+    own_postgres.kill()
+    try:
+        for _ in range(3):
+            with pytest.raises(Unavailable) as refused:
+                await _write(database, "never")
+            assert refused.value.retry_after
+        with pytest.raises(Unavailable, match="refused"):
+            await database.check()
+    finally:
+        await asyncio.to_thread(own_postgres.start)
+    await _until_it_works(database)
+    assert await _notes(database) == [f"committed {n}" for n in range(10)]
+    said = [record.message for record in caplog.records if record.name == "shared.db.database"]
+    assert said == ["database cannot be used", "database can be used"]
+
+
+async def test_a_server_killed_in_the_middle_of_a_transaction_is_unavailable(
+    database: Database, own_postgres: OwnPostgres
+) -> None:
+    async def write_around_the_kill() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO notes VALUES ('half')")
+            own_postgres.kill()
+            await connection.execute("INSERT INTO notes VALUES ('other half')")
+
+    try:
+        with pytest.raises(Unavailable) as refused:
+            await write_around_the_kill()
+        assert isinstance(refused.value.__cause__, psycopg.OperationalError)
+    finally:
+        await asyncio.to_thread(own_postgres.start)
+    await _until_it_works(database)
+    assert await _notes(database) == []
+
+
+async def test_a_server_that_is_away_at_the_start_is_waited_for(
+    url: Secret, migrations: Write, own_postgres: OwnPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_postgres.stop()
+    try:
+        async with Database(url, migrations(**NOTES)) as database:
+            with pytest.raises(Unavailable, match="not ready yet"):
+                await _notes(database)
+            await _until_reason(database, "refused")
+            await asyncio.to_thread(own_postgres.start)
+            await _until_it_works(database)
+            assert await _notes(database) == []
+    finally:
+        if own_postgres.is_stopped:
+            own_postgres.start()
+    assert url.value not in caplog.text
+    assert own_postgres.password not in caplog.text
+
+
+async def test_readiness_names_the_migration_that_is_wrong(url: Secret, migrations: Write) -> None:
+    async with opened(url, migrations(**NOTES)):
+        pass
+    folder = migrations(**{"0001_notes": "CREATE TABLE notes (other text)"})
+    async with Database(url, folder) as database:
+        await _until_reason(database, "0001_notes.sql: was changed")
+        migrations(**NOTES)
+        await _until_it_works(database)
+
+
+async def _until_reason(database: Database, reason: str) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            with pytest.raises(Unavailable) as refused:
+                await database.check()
+            if reason in refused.value.detail:
+                return
+            await asyncio.sleep(0.02)  # between looks at a condition
+
+
+@pytest.mark.parametrize("url_text", ["postgresql://u:pa%zz@h/d", "postgresql://u:hunter2@h/d?bogus=1"])
+def test_a_url_that_cannot_be_read_is_not_shown(url_text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Database(Secret(url_text), tmp_path)
+    assert "pa%zz" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
