@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+CANCEL_AGAIN_SECONDS = 1.0  # longer than any clean-up of ours takes
+
 _log = logging.getLogger(__name__)
 _kept: set[asyncio.Task[Any]] = set()  # the event loop itself holds tasks only weakly
 
@@ -21,9 +23,14 @@ def spawn(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
-    """End `task` and wait until it has left; its own failure has been logged already."""
-    task.cancel()
-    await asyncio.wait([task])
+    """End `task` and wait until it has left; its own failure has been logged already.
+
+    It is told again while it stays: until Python 3.12, `asyncio.wait_for` (which client libraries use) loses
+    a cancellation that comes in the instant its work completes (CPython issue 86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
 
 @asynccontextmanager

@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from email.utils import formatdate
 from enum import Enum, auto
-from http import HTTPStatus
 from time import time
 
 from shared.http.head import STATUS_WITHOUT_BODY, format_head
 from shared.http.messages import Fields, Response
+from shared.http.statuses import REASONS
 
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
 _NO_CONTENT = 204
 
 
@@ -66,7 +65,7 @@ def _has(fields: Iterable[tuple[str, str]], name: str) -> bool:
 
 
 def _status_line(status: int, reason: str) -> str:
-    return f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}"
+    return f"HTTP/1.1 {status} {reason or REASONS.get(status, '')}"
 
 
 _last_date = (-1, "")

@@ -88,16 +88,6 @@ class _Outgoing:
         return allowed if self.ends is None else max(0.0, min(allowed, self.ends - monotonic()))
 
 
-class _Idle:
-    """Patience with a response's body: so long for each piece."""
-
-    def __init__(self, outgoing: _Outgoing) -> None:
-        self._outgoing = outgoing
-
-    def left(self, received: int, waited: float) -> float:
-        return self._outgoing.seconds(self._outgoing.timeouts.idle)
-
-
 class ResponseBody(StreamBody):
     """A response's body. Its connection goes back to the pool at its end, or with `aclose`.
 
@@ -105,7 +95,7 @@ class ResponseBody(StreamBody):
     """
 
     def __init__(self, exchange: "_Exchange", framing: int) -> None:
-        super().__init__(exchange.stream, framing, _Idle(exchange.outgoing))
+        super().__init__(exchange.stream, framing, exchange)
         self._exchange = exchange
         if framing == 0:
             exchange.end(complete=True)
@@ -186,13 +176,18 @@ class Client:
             on_interim,
             expects_continue,
         )
-        exchange = await _begin(pool, outgoing)
+        stream, is_kept = pool.take_idle(), True
+        if stream is None:
+            stream, is_kept = await pool.acquire(outgoing.seconds(timeouts.connect))
+        exchange = _Exchange(pool, stream, outgoing)
         try:
             return await exchange.run()
         except ConnectionLost:
-            if not (exchange.was_reused and exchange.got_nothing and outgoing.may_be_repeated):
+            if not (is_kept and exchange.got_nothing and outgoing.may_be_repeated):
                 raise
-        return await (await _begin(pool, outgoing, fresh=True)).run()
+        pool.forget_idle()
+        stream, _ = await pool.acquire(outgoing.seconds(timeouts.connect))
+        return await _Exchange(pool, stream, outgoing).run()
 
     async def close(self) -> None:
         """Close all connections that are not in use."""
@@ -200,19 +195,12 @@ class Client:
             pool.close()
 
 
-async def _begin(pool: Pool, outgoing: _Outgoing, *, fresh: bool = False) -> "_Exchange":
-    connect_seconds = outgoing.seconds(outgoing.timeouts.connect)
-    stream, was_reused = await pool.acquire(connect_seconds, fresh=fresh)
-    return _Exchange(pool, stream, outgoing, was_reused=was_reused)
-
-
 class _Exchange:
     """One request and its answer on one connection."""
 
-    def __init__(self, pool: Pool, stream: Stream, outgoing: _Outgoing, *, was_reused: bool) -> None:
+    def __init__(self, pool: Pool, stream: Stream, outgoing: _Outgoing) -> None:
         self.stream = stream
         self.outgoing = outgoing
-        self.was_reused = was_reused
         self.got_nothing = True
         self._pool = pool
         self._sender: asyncio.Task[None] | None = None
@@ -220,6 +208,10 @@ class _Exchange:
         self._invited: asyncio.Event | None = None
         self._keep_alive = False
         self._ended = False
+
+    def left(self, received: int, waited: float) -> float:
+        """How patient we are with the body (shared.http.body.Patience): so long for each piece."""
+        return self.outgoing.seconds(self.outgoing.timeouts.idle)
 
     async def run(self) -> ClientResponse:
         """Send the request; return when the final answer's head has come."""

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 from typing import cast
 
 from shared.errors import ApplicationError
@@ -88,6 +87,7 @@ class Connection:
         self._cancel_on_disconnect = cancel_on_disconnect
         self._is_idle = True
         self._is_stopping = False
+        self._body: RequestBody | None = None  # of the request that is being answered
 
     def stop_when_idle(self) -> None:
         """Take no further request; what is being answered is finished."""
@@ -124,9 +124,9 @@ class Connection:
         request = self._request(head)
         response = await self._respond(request)
         keep_alive = head.keep_alive and not self._is_stopping
-        if head.framing == 0:
+        body = self._body  # not the request's: middleware may have put one of its own around it
+        if body is None:
             return await self._send(response, request, keep_alive)
-        body = cast(RequestBody, request.body)
         if isinstance(response.body, bytes):  # a streamed answer may still be reading the request
             keep_alive = keep_alive and self._may_follow(body)
         reusable = await self._send(response, request, keep_alive)
@@ -188,13 +188,14 @@ class Connection:
             request.body = body
             request.expects_continue = head.expects_continue
         if head.version == "1.1":
-            request.send_interim = partial(self._send_interim, body)
+            request.send_interim = self._send_interim
+        self._body = body
         return request
 
-    async def _send_interim(self, body: RequestBody | None, status: int, fields: Fields) -> None:
+    async def _send_interim(self, status: int, fields: Fields) -> None:
         """Pass on somebody else's interim response; a 100 is the one that the client may wait for."""
-        if body is not None and status == _CONTINUE:
-            body.was_invited = True
+        if self._body is not None and status == _CONTINUE:
+            self._body.was_invited = True
         self.stream.write(interim_head(status, fields))
 
     def _may_follow(self, body: RequestBody) -> bool:
@@ -229,8 +230,8 @@ class Connection:
             await _close_body(response)
             return await self._send(problem(_OUR_FAULT, request.id), request, keep_alive)
         body = response.body
-        if isinstance(request.body, RequestBody):
-            request.body.answer_has_begun = True
+        if self._body is not None:
+            self._body.answer_has_begun = True
         if isinstance(body, bytes):
             stream.write(head + body if framing is Framing.LENGTH else head)
             if stream.is_congested:

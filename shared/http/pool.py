@@ -58,18 +58,25 @@ class Pool:
         metrics.POOL_CONNECTIONS.labels(origin, "busy").set_function(lambda: self._open - len(self._idle))
         metrics.POOL_WAITING.labels(origin).set_function(lambda: len(self._waiters))
 
-    async def acquire(self, connect_seconds: float, *, fresh: bool = False) -> tuple[Stream, bool]:
-        """A connection for one exchange, and whether it has served before. Give it back with `release`.
-
-        `fresh` asks for a new one. Raises ConnectFailed or PoolExhausted.
-        """
-        if fresh:
-            self._forget_idle()  # one of them turned out dead, so the others will be too
+    def take_idle(self) -> Stream | None:
+        """A connection that has served before and is free; to be given back with `release`."""
         while self._idle:
             stream, _ = self._idle.pop()  # the one used last is the likeliest to be alive
             if _is_clean(stream):
-                return stream, True
+                return stream
             self._discard(stream)
+        return None
+
+    def forget_idle(self) -> None:
+        """Close what is unused: one of them turned out dead, so the others will be too."""
+        while self._idle:
+            self._discard(self._idle.pop()[0])
+
+    async def acquire(self, connect_seconds: float) -> tuple[Stream, bool]:
+        """A connection when none is idle, and whether it has served before; a new one if there is room.
+
+        Raises ConnectFailed or PoolExhausted.
+        """
         if self._open < self._limits.connections:
             self._open += 1
         elif (given := await self._wait()) is not None:
@@ -91,7 +98,7 @@ class Pool:
     def close(self) -> None:
         """Close what is unused now, and the rest when it comes back."""
         self._closed = True
-        self._forget_idle()
+        self.forget_idle()
         if self._sweeper is not None:
             self._sweeper.cancel()
 
@@ -150,10 +157,6 @@ class Pool:
             waiter.set_result(None)
         else:
             self._open -= 1
-
-    def _forget_idle(self) -> None:
-        while self._idle:
-            self._discard(self._idle.pop()[0])
 
     def _sweep_in(self, seconds: float) -> None:
         self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)

@@ -1,6 +1,5 @@
 """Errors on the wire: `application/problem+json` (RFC 9457), one table from error to status."""
 
-from http import HTTPStatus
 from math import ceil
 from typing import Any
 
@@ -20,13 +19,14 @@ from shared.errors import (
     Unavailable,
 )
 from shared.http.messages import Fields, Response
+from shared.http.statuses import REASONS
 
 
 class HTTPError(ApplicationError):
     """A failure of HTTP itself, which has a status but no meaning in any domain (405, 413, 431, 502 …)."""
 
     def __init__(self, status: int, detail: str, headers: Fields | None = None) -> None:
-        super().__init__(detail, code=HTTPStatus(status).phrase.lower().replace(" ", "-"))
+        super().__init__(detail, code=REASONS[status].lower().replace(" ", "-"))
         self.status = status
         self.headers = headers or []
 
@@ -57,7 +57,7 @@ def problem(error: ApplicationError, request_id: str = "") -> Response:
     status = _status(error)
     document: dict[str, Any] = {
         "type": f"urn:plainstack:problem:{error.code}",
-        "title": HTTPStatus(status).phrase,
+        "title": REASONS[status],
         "status": status,
         "detail": error.detail,
     }

@@ -45,7 +45,7 @@ def test_a_problem_says_what_and_where() -> None:
     assert isinstance(response.body, bytes)
     assert json.loads(response.body) == {
         "type": "urn:plainstack:problem:invalid",
-        "title": "Unprocessable Entity",
+        "title": "Unprocessable Content",
         "status": 422,
         "detail": "Some fields are not acceptable.",
         "instance": "urn:plainstack:request:r-1",

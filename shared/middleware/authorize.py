@@ -1,0 +1,25 @@
+"""Who may do this? A route names the roles, the principal must have one of them.
+
+The gateway puts it behind `authenticate`, a service behind `identity`: neither relies on the other's check.
+"""
+
+from collections.abc import Set
+
+from shared.errors import Forbidden, Unauthenticated
+from shared.http.messages import Handler, Middleware, Request, Response
+
+
+def authorize(roles: Set[str]) -> Middleware:
+    """Raises Unauthenticated or Forbidden. No `roles` let everyone pass."""
+
+    def wrap(handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            if request.principal.is_anonymous:
+                raise Unauthenticated("Log in to do this.")
+            if request.principal.roles.isdisjoint(roles):
+                raise Forbidden("Your account may not do this.")
+            return await handler(request)
+
+        return guarded if roles else handler
+
+    return wrap
