@@ -2,6 +2,7 @@
 
 errors         the few kinds of failure, without transport
 config, ports  settings from the environment; where everything listens
+currency       ISO 4217 codes, and the one of this deployment
 context, ids   what travels with a request; UUIDv7
 tasks, runtime background tasks; how a process starts, is ready, drains and ends
 observability  logs, metrics, traces

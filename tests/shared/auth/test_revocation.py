@@ -16,7 +16,7 @@ from shared.auth.revocation import RevocationMirror
 from shared.auth.revocation_list import Kind, Revocation
 from shared.auth.revocation_store import MARKER, SIGNING_KEYS_CHANGED, RevocationStore
 from shared.errors import Unavailable
-from tests.shared.auth.test_revocation_list import claims
+from tests.shared.auth.sample_claims import claims
 from tests.shared.auth.valkey import Valkey
 
 DEADLINE = 10.0

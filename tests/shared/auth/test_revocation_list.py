@@ -4,24 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.auth.jwt import Claims
 from shared.auth.revocation_list import Kind, Revocation, RevocationList
-
-
-def claims(**changes: object) -> Claims:
-    values: dict[str, object] = {
-        "subject": "u",
-        "session_id": "s",
-        "token_id": "t",
-        "client_id": "web",
-        "key_id": "k",
-        "issuer": "i",
-        "audience": ("a",),
-        "issued_at": 100.5,
-        "not_before": 100,
-        "expires": 700,
-    }
-    return Claims(**{**values, **changes})  # type: ignore[arg-type]
+from tests.shared.auth.sample_claims import claims
 
 
 def listed(*revocations: Revocation) -> RevocationList:

@@ -1,0 +1,188 @@
+"""The keys that sign tokens, shared by all auth servers through the database.
+
+The private part is stored encrypted; the public part is published as a JWK Set. A key goes through three
+times: it is published, it signs, and after that it is published until its last token has expired. Which key
+does what at a moment is told by its row alone, so every auth server agrees. When no key signs, one is made,
+under a lock.
+"""
+
+import hashlib
+import json
+import logging
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+from jwt.algorithms import get_default_algorithms
+
+from services.auth.sealing import KEY_BYTES, CannotUnseal, seal, unseal
+from shared.auth.jwk import KeySet, encode_base64url
+from shared.config import ConfigError, Secret
+from shared.errors import Unavailable
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | Ed25519PrivateKey
+
+RSA_BITS = 3072
+ENCRYPTION_KEY_SETTING = "AUTH_KEY_ENCRYPTION_KEY"
+
+GENERATE: dict[str, Callable[[], PrivateKey]] = {
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "RS256": lambda: rsa.generate_private_key(65537, RSA_BITS),
+    "EdDSA": Ed25519PrivateKey.generate,
+}
+_THUMBPRINT_MEMBERS = ("crv", "e", "kty", "n", "x", "y")  # RFC 7638 section 3.2, RFC 8037 section 2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as the database holds it."""
+
+    key_id: str
+    algorithm: str
+    public_jwk: dict[str, Any]
+    sealed_private: bytes = field(repr=False)
+    signs_from: datetime
+    signs_until: datetime | None = None
+
+    def signs_at(self, now: datetime) -> bool:
+        """Whether new tokens may be signed with it."""
+        return self.signs_from <= now and (self.signs_until is None or now < self.signs_until)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key ready to sign with."""
+
+    key_id: str
+    algorithm: str
+    private: PrivateKey = field(repr=False)
+
+
+class KeyRepository(Protocol):
+    """Where keys are kept. Every method raises Unavailable while that cannot be reached."""
+
+    def locked(self) -> AbstractAsyncContextManager[object]:
+        """A unit of work that no other auth server is in at the same time."""
+
+    async def published_keys(self) -> tuple[Sequence[StoredKey], datetime]:
+        """Every key that is to be published, and the time."""
+
+    async def add_key(self, key: StoredKey) -> None:
+        """A new key."""
+
+
+class KeyRing:
+    """The keys of the moment. `algorithm` is that of keys still to be made."""
+
+    def __init__(self, repository: KeyRepository, encryption_key: bytes, algorithm: str) -> None:
+        self._repository = repository
+        self._encryption_key = encryption_key
+        self._algorithm = algorithm
+        self._signing: SigningKey | None = None
+        self._trouble = "the signing keys have not been read yet"
+        self._published = KeySet()
+        self._jwks = b""
+
+    @property
+    def signing(self) -> SigningKey:
+        """The key to sign with now. Raises Unavailable before `load` has succeeded."""
+        if self._signing is None:
+            raise Unavailable("Tokens cannot be signed at the moment.", retry_after=1)
+        return self._signing
+
+    @property
+    def published(self) -> KeySet:
+        """The keys to verify with. Raises Unavailable likewise: without keys, good tokens look bad."""
+        if not self._jwks:
+            raise Unavailable("Tokens cannot be checked at the moment.", retry_after=1)
+        return self._published
+
+    @property
+    def jwks(self) -> bytes:
+        """The same as a JWK Set document. Raises Unavailable likewise."""
+        if not self._jwks:
+            raise Unavailable("The keys are not known yet.", retry_after=1)
+        return self._jwks
+
+    async def load(self) -> None:
+        """Read the keys, making one when none signs. Raises Unavailable."""
+        keys, now = await self._repository.published_keys()
+        if not any(key.signs_at(now) for key in keys):
+            keys, now = await self._make_first()
+        jwks = json.dumps({"keys": [key.public_jwk for key in keys]}, sort_keys=True).encode()
+        self._choose([key for key in keys if key.signs_at(now)])
+        if jwks != self._jwks:
+            self._jwks, self._published = jwks, KeySet.from_json(jwks)
+
+    async def check(self) -> None:
+        """For Readiness: raises Unavailable, which says why, while there is no key to sign with."""
+        if self._signing is None:
+            raise Unavailable(self._trouble)
+
+    async def _make_first(self) -> tuple[Sequence[StoredKey], datetime]:
+        async with self._repository.locked():
+            keys, now = await self._repository.published_keys()
+            if not any(key.signs_at(now) for key in keys):
+                made = make_key(self._algorithm, self._encryption_key, now)
+                await self._repository.add_key(made)
+                _log.info("signing key made", extra={"key_id": made.key_id, "algorithm": made.algorithm})
+                keys = [*keys, made]
+            return keys, now
+
+    def _choose(self, keys: Sequence[StoredKey]) -> None:
+        """Of the keys that may sign, the newest does."""
+        newest = max(keys, key=lambda key: key.signs_from)
+        if self._signing is not None and self._signing.key_id == newest.key_id:
+            return
+        try:
+            private = load_der_private_key(
+                unseal(self._encryption_key, newest.sealed_private, newest.key_id.encode()), None
+            )
+        except CannotUnseal:
+            self._trouble = f"{ENCRYPTION_KEY_SETTING} does not open signing key {newest.key_id}"
+            raise Unavailable(self._trouble) from None
+        assert isinstance(private, PrivateKey)
+        self._signing = SigningKey(newest.key_id, newest.algorithm, private)
+
+
+def make_key(algorithm: str, encryption_key: bytes, signs_from: datetime) -> StoredKey:
+    """A fresh key."""
+    private = GENERATE[algorithm]()
+    jwk = get_default_algorithms()[algorithm].to_jwk(private.public_key(), as_dict=True)
+    jwk = {name: jwk[name] for name in _THUMBPRINT_MEMBERS if name in jwk}
+    key_id = thumbprint(jwk)
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    public_jwk = {**jwk, "kid": key_id, "use": "sig", "alg": algorithm}
+    return StoredKey(key_id, algorithm, public_jwk, seal(encryption_key, der, key_id.encode()), signs_from)
+
+
+def thumbprint(jwk: dict[str, Any]) -> str:
+    """The JWK's name that nobody has to hand out (RFC 7638 section 3)."""
+    required = {name: jwk[name] for name in _THUMBPRINT_MEMBERS if name in jwk}
+    canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
+    return encode_base64url(hashlib.sha256(canonical.encode()).digest())
+
+
+def read_encryption_key(secret: Secret) -> bytes:
+    """The key that seals the private keys. ConfigError unless it is 32 bytes in base64url."""
+    text = secret.value.rstrip("=")
+    try:
+        key = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ConfigError(ENCRYPTION_KEY_SETTING, f"must be {KEY_BYTES} bytes in base64url")
+    return key

@@ -1,0 +1,139 @@
+"""A logout reaches the store late rather than never, and comes back when the store forgets."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.auth.upkeep import SPREAD_SECONDS, repeatedly
+from shared.auth.revocation import RevocationMirror
+from shared.context import Principal
+from shared.tasks import background
+from tests.engines import Engines
+from tests.services.auth.conftest import AuthServer, auth_server
+from tests.shared.auth.valkey import Valkey
+
+DEADLINE = 10.0
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    server = Valkey(tmp_path, durable=False)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def auth(engines: Engines, valkey: Valkey) -> AsyncIterator[AuthServer]:
+    async with auth_server(engines.new_database(), valkey.url) as server:
+        await server.sign_up()
+        yield server
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = DEADLINE) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def logged_in(auth: AuthServer) -> Principal:
+    return auth.claims(await auth.log_in()).principal
+
+
+async def test_a_logout_is_acknowledged_only_when_the_store_has_it(auth: AuthServer, valkey: Valkey) -> None:
+    principal = await logged_in(auth)
+    valkey.kill()
+    answer = await auth.log_out(principal)
+    assert answer.status == 503
+    assert answer.headers.get("retry-after")
+    assert await auth.query("SELECT stored_at FROM revocations") == [(None,)]
+    assert await auth.query("SELECT count(*) FROM sessions WHERE ended_at IS NULL") == [(0,)]
+    valkey.start()
+    assert (await auth.log_out(principal)).status == 204
+    assert valkey.client.exists(f"revoked:sid:{principal.session_id}")
+
+
+async def test_a_frozen_store_is_no_acknowledgement_either(auth: AuthServer, valkey: Valkey) -> None:
+    principal = await logged_in(auth)
+    valkey.signal(signal.SIGSTOP)
+    assert (await auth.log_out(principal)).status == 503
+    valkey.signal(signal.SIGCONT)
+    assert (await auth.log_out(principal)).status == 204
+
+
+async def test_what_could_not_be_sent_is_sent_later(auth: AuthServer, valkey: Valkey) -> None:
+    principal = await logged_in(auth)
+    valkey.kill()
+    assert (await auth.log_out(principal)).status == 503
+    async with background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"):
+        valkey.start()
+
+        async def is_sent() -> bool:
+            return await auth.query("SELECT count(*) FROM revocations WHERE stored_at IS NULL") == [(0,)]
+
+        await eventually(is_sent)
+    assert valkey.client.exists(f"revoked:sid:{principal.session_id}")
+
+
+async def test_a_wiped_store_has_everything_again_within_a_second(auth: AuthServer, valkey: Valkey) -> None:
+    principals = [await logged_in(auth) for _ in range(5)]
+    for principal in principals:
+        await auth.log_out(principal)
+    async with background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"):
+        await eventually(auth.store.is_complete)
+        valkey.client.flushall()
+        await eventually(auth.store.is_complete, seconds=1.0)
+        for principal in principals:
+            assert valkey.client.exists(f"revoked:sid:{principal.session_id}")
+        valkey.kill()
+        valkey.start()
+        await eventually(auth.store.is_complete, seconds=1.5)
+        for principal in principals:
+            assert valkey.client.exists(f"revoked:sid:{principal.session_id}")
+
+
+async def test_a_gateway_refuses_after_the_204_whatever_happens_to_the_store(
+    auth: AuthServer, valkey: Valkey
+) -> None:
+    tokens = await auth.log_in()
+    claims = auth.claims(tokens)
+    async with (
+        background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"),
+        RevocationMirror(valkey.url) as gateway,
+    ):
+
+        async def is_fresh() -> bool:
+            return gateway.is_fresh()
+
+        async def refuses() -> bool:
+            return gateway.refuses(claims)
+
+        await eventually(is_fresh)
+        assert not gateway.refuses(claims)
+        assert (await auth.log_out(claims.principal)).status == 204
+        await eventually(refuses)
+        valkey.client.flushall()
+        valkey.kill()
+        valkey.start()
+        assert gateway.refuses(claims)
+        async with RevocationMirror(valkey.url) as newcomer:
+
+            async def newcomer_is_fresh() -> bool:
+                assert newcomer.refuses(claims) or not newcomer.is_fresh()
+                return newcomer.is_fresh()
+
+            await eventually(newcomer_is_fresh)
+            assert newcomer.refuses(claims)
+
+
+async def test_what_has_expired_is_not_restored(auth: AuthServer, valkey: Valkey) -> None:
+    principal = await logged_in(auth)
+    await auth.log_out(principal)
+    await auth.execute("UPDATE revocations SET expires_at = now()")
+    valkey.client.flushall()
+    async with background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"):
+        await eventually(auth.store.is_complete)
+    assert not valkey.client.exists(f"revoked:sid:{principal.session_id}")
