@@ -1,0 +1,22 @@
+"""What stands behind the commands in `scripts/`.
+
+bootstrap      makes .venv from a lock file; standard library only, as it runs before anything is installed
+find_python.sh finds a Python that is new enough; `python` runs the one of .venv
+up             the launcher: engines' data, ports, honcho, the ready line, stopping
+parts          which processes listen where; `readiness` asks them whether they are ready
+keep           restarts one process for as long as it is wanted
+postgres, valkey   the embedded engines; `engine` is what they do the same way
+unprivileged   how root runs PostgreSQL, which refuses root
+roles          one database and one login role per service
+settings       the environment together with a file .env
+secret_files   secrets, made once
+service_names  which services there are
+locks          one at a time, however it ends
+records        who runs here: process ids that cannot be mistaken for a later process
+spawning       children that do not outlive their parent
+signal_queue   signals as something a loop can wait for
+free_ports     ports that nobody uses
+run_tests      pytest on ports and data of its own
+demo           a client, step by step; `conversation` prints what it says and hears
+failures       errors that are one line for the operator
+"""

@@ -1,0 +1,28 @@
+"""Failures that an operator can mend: one line on standard error and an exit status, never a traceback."""
+
+import sys
+from collections.abc import Callable
+
+from shared.config import ConfigError
+
+
+class SetupError(Exception):
+    """Something about this machine stands in the way; the message says what to do about it."""
+
+
+def exit_status(name: str, main: Callable[[], int]) -> int:
+    """What `main` returns; 2 for a bad setting and 1 for anything else that is the operator's to mend."""
+    try:
+        return main()
+    except ConfigError as bad:
+        return _one_line(name, str(bad), 2)
+    except SetupError as failure:
+        return _one_line(name, str(failure), 1)
+    except OSError as failure:  # a full disk, a folder that cannot be written
+        where = f"{failure.filename}: " if failure.filename else ""
+        return _one_line(name, f"{where}{failure.strerror or failure}", 1)
+
+
+def _one_line(name: str, message: str, status: int) -> int:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return status

@@ -1,0 +1,42 @@
+"""Ports that nobody uses: whether one is free, and a PORT_BASE for a whole system."""
+
+import os
+import random
+import socket
+from collections.abc import Iterable
+
+from scripts.support.failures import SetupError
+from shared.config import LOOPBACK
+from shared.ports import OFFSETS
+
+LOWEST_BASE, HIGHEST_BASE, BASE_STEP = 10_000, 32_000, 100  # below the range of outgoing connections
+ATTEMPTS = 200
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on `port` now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # connections that have ended don't matter
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port_base() -> int:
+    """A PORT_BASE whose ports are all free. Chosen at random, so that two test runs seldom meet."""
+    choose = random.Random(os.urandom(8))  # noqa: S311 - not a secret
+    for _ in range(ATTEMPTS):
+        base = choose.randrange(LOWEST_BASE, HIGHEST_BASE, BASE_STEP)
+        if all_free(base + offset for offset in OFFSETS.values()):
+            return base
+    raise SetupError("found no hundred free ports in a row")
+
+
+def all_free(ports: Iterable[int]) -> bool:
+    """Whether a server could listen on every one of `ports`."""
+    return all(is_free(port) for port in ports)

@@ -1,0 +1,56 @@
+"""Children that do not outlive their parent.
+
+On Linux the kernel itself sends a child `death_signal` when its parent dies, however it dies (prctl(2),
+PR_SET_PDEATHSIG). Elsewhere there is no such thing; there the next start ends what was left (records).
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import IO
+
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)  # loaded here, as a forked child must not load anything
+
+
+def spawn(
+    command: list[str],
+    *,
+    death_signal: signal.Signals,
+    environment: Mapping[str, str] | None = None,
+    output: IO[bytes] | None = None,
+    stdin: int | None = None,
+    prepare: Callable[[], None] | None = None,
+    own_group: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start `command`; `prepare` runs in the child before. `output` takes both its outputs.
+
+    A child in its `own_group` does not get the terminal's Ctrl-C: its parent decides what it hears.
+    """
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if prepare is not None:
+            prepare()  # first: a change of user clears the death signal
+        _die_with(parent, death_signal)
+
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=stdin,
+        stdout=output,
+        stderr=output,
+        process_group=0 if own_group else None,
+        preexec_fn=before_exec,  # noqa: PLW1509 - every caller has one thread
+    )
+
+
+def _die_with(parent: int, death_signal: signal.Signals) -> None:
+    if sys.platform == "linux":
+        _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked to be told
+        os._exit(1)

@@ -1,0 +1,208 @@
+"""The launcher behind `./scripts/up`: checks, prepares, runs the Procfile with honcho, says when it is ready.
+
+Everything that can stand in the way is looked for before anything is started, so that it is one line and
+nothing is left running. honcho is our child: it hears of our death, and we clear up after its own.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from honcho.environ import parse_procfile  # type: ignore[import-untyped]
+
+from scripts.support.failures import SetupError, exit_status
+from scripts.support.free_ports import is_free
+from scripts.support.locks import held
+from scripts.support.parts import Part, parts_of, reachable
+from scripts.support.postgres import Postgres, embedded_services
+from scripts.support.readiness import why_not_ready
+from scripts.support.records import Identity, Records, end
+from scripts.support.secret_files import make_secrets, secret_keys
+from scripts.support.settings import read_settings
+from scripts.support.signal_queue import SignalQueue
+from scripts.support.spawning import spawn
+from shared.config import CHECKOUT, Environment
+
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.1
+STOP_SECONDS = 4.6  # everything has to be gone after 5
+LEFTOVER_SECONDS = 4.0
+ROOM_BYTES = 100_000_000  # a new PostgreSQL takes 40 MB, its write-ahead log grows by 16 MB at a time
+
+
+class Launcher:
+    """One run of one system."""
+
+    def __init__(self, environment: Environment, procfile: Path, ready_seconds: float) -> None:
+        self._environment = environment
+        self._home = environment.home.absolute()
+        self._procfile = procfile
+        self._ready_seconds = ready_seconds
+        self._records = Records(self._home)
+        self._services = embedded_services(environment)
+        names = parse_procfile(procfile.read_text()).processes
+        self._parts = parts_of([name for name in names if self._is_ours(name)], environment)
+        self._signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+    def run(self) -> int:
+        """0 when told to stop. SetupError when the system cannot start or falls over."""
+        self._make_home()
+        with held(self._home / "up.lock", f"a system is already running on {self._home}"):
+            self._end_leftovers()
+            self._prepare()
+            self._check_ports()
+            if _told_to_stop(self._signals.wait(0)):
+                return 0
+            try:
+                return self._run_honcho()
+            finally:
+                self._end(self._records.alive(), 0.0)
+                self._forget()
+
+    def _is_ours(self, name: str) -> bool:
+        """False for an engine in whose place an external server stands."""
+        if name == "postgres":
+            return bool(self._services)
+        return name != "valkey" or not self._environment.values.get("REDIS_URL")
+
+    # Before anything runs
+
+    def _make_home(self) -> None:
+        self._records.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._home).free
+        if free < ROOM_BYTES:
+            raise SetupError(
+                f"the disk is full: {free // 1_000_000} MB are left in {self._home}, "
+                f"{ROOM_BYTES // 1_000_000} MB are needed (PLAINSTACK_HOME names another folder)"
+            )
+
+    def _end_leftovers(self) -> None:
+        """What a killed launcher or honcho left. A living honcho that was started by hand is no leftover."""
+        alive = self._records.alive()
+        honcho = alive.get("honcho")
+        if honcho is not None and honcho != alive.get("up.honcho"):
+            raise SetupError(
+                f"honcho (process {honcho.pid}) already runs a system on {self._home}; stop it first"
+            )
+        if alive:
+            _say(f"ending {len(alive)} processes that an earlier run left behind")
+            self._end(alive, LEFTOVER_SECONDS)
+        self._forget()
+        self._records.write("up", os.getpid())
+
+    def _prepare(self) -> None:
+        if made := make_secrets(self._home, secret_keys()):
+            _say(f"made {len(made)} secrets in {made[0].parent}")
+        if any(part.name == "postgres" for part in self._parts):
+            if not (self._home / "postgres").exists():
+                _say("making the PostgreSQL data folder")
+            Postgres(self._environment, self._services).prepare()
+
+    def _check_ports(self) -> None:
+        for part in self._parts:
+            for name, (host, port) in part.addresses.items():
+                if not is_free(port, host):
+                    raise SetupError(
+                        f"port {port} on {host}, where {name} is to listen, is taken by another process: "
+                        "stop that, or set PORT_BASE to move all ports"
+                    )
+
+    # While it runs
+
+    def _run_honcho(self) -> int:
+        honcho = self._start_honcho()
+        try:
+            if not self._becomes_ready(honcho):
+                return 0
+            _say(f"ready: {_addresses(self._parts)}. Ctrl-C stops everything.")
+            while honcho.poll() is None:
+                if _told_to_stop(self._signals.wait(None)):
+                    return 0
+            self._end(self._records.alive(), LEFTOVER_SECONDS)
+            raise SetupError(f"honcho ended with status {honcho.returncode}; everything is stopped")
+        finally:
+            self._stop(honcho)
+
+    def _start_honcho(self) -> subprocess.Popen[bytes]:
+        """honcho would let .env override the environment; we have merged them the other way round."""
+        _say(f"starting what {self._procfile.name} names: {', '.join(part.name for part in self._parts)}")
+        command = [sys.executable, "-u", "-m", "honcho", "start", "-e", os.devnull, "-f", str(self._procfile)]
+        honcho = spawn(
+            command, death_signal=signal.SIGTERM, environment=self._environment.values, own_group=True
+        )
+        self._records.write("up.honcho", honcho.pid)
+        return honcho
+
+    def _becomes_ready(self, honcho: subprocess.Popen[bytes]) -> bool:
+        """True when all parts are ready, False when told to stop. SetupError when it takes too long."""
+        deadline = time.monotonic() + self._ready_seconds
+        for part in self._parts:
+            while why := why_not_ready(part):
+                if _told_to_stop(self._signals.wait(POLL_SECONDS)):
+                    return False
+                if honcho.poll() is not None:
+                    raise SetupError(f"honcho ended with status {honcho.returncode} before all was ready")
+                if time.monotonic() > deadline:
+                    raise SetupError(f"{part.name} is not ready after {self._ready_seconds:g} s: {why}")
+        return True
+
+    # At the end
+
+    def _stop(self, honcho: subprocess.Popen[bytes]) -> None:
+        _say("stopping")
+        if honcho.poll() is None:
+            honcho.terminate()
+        try:
+            honcho.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _say("some processes do not stop and are killed")
+            honcho.kill()
+            honcho.wait()
+
+    def _end(self, processes: Mapping[str, Identity], seconds: float) -> None:
+        ours = os.getpid()
+        end([process for process in processes.values() if process.pid != ours], signal.SIGTERM, seconds)
+
+    def _forget(self) -> None:
+        for path in self._records.folder.glob("[!.]*"):
+            path.unlink(missing_ok=True)
+
+
+def _told_to_stop(arrived: list[signal.Signals]) -> bool:
+    return any(number != signal.SIGCHLD for number in arrived)
+
+
+def _addresses(parts: list[Part]) -> str:
+    """What clients need first."""
+    return ", ".join(
+        map(_address, sorted(parts, key=lambda part: (part.is_engine, "gateway" not in part.name)))
+    )
+
+
+def _address(part: Part) -> str:
+    scheme = "" if part.is_engine else "http://"
+    places = {name: reachable(address) for name, address in part.addresses.items()}
+    return ", ".join(f"{name} {scheme}{place.host}:{place.port}" for name, place in places.items())
+
+
+def _say(line: str) -> None:
+    print(f"up: {line}", flush=True)
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(prog="./scripts/up")
+    parser.add_argument("--wait", type=float, default=READY_SECONDS, metavar="SECONDS")
+    arguments = parser.parse_args()
+    environment = read_settings()
+    procfile = CHECKOUT / environment.text("PROCFILE", "Procfile")
+    return Launcher(environment, procfile, arguments.wait).run()
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status("up", _main))

@@ -1,0 +1,49 @@
+"""Fixtures that start whole systems."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from tests.e2e.system import System
+
+NewSystem = Callable[..., System]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is an end-to-end test."""
+    for item in items:
+        if "tests/e2e/" in item.nodeid:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running system that all tests share: leave it as it was."""
+    shared = System(tmp_path_factory.mktemp("system") / "home")
+    try:
+        shared.start()
+        yield shared
+    finally:
+        shared.close()
+
+
+@pytest.fixture
+def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
+    """Makes systems that are not started yet; settings may be given."""
+    made: list[System] = []
+
+    def make(settings: Mapping[str, str] | None = None) -> System:
+        made.append(System(tmp_path_factory.mktemp("system") / "home", settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def own_system(new_system: NewSystem) -> System:
+    """A running system of the test's own, to be broken."""
+    own = new_system()
+    own.start()
+    return own

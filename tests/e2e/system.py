@@ -1,0 +1,146 @@
+"""A whole system, started with `./scripts/up` on ports and data of its own, to be looked at and to be broken.
+
+Its processes go by the names that PLAINSTACK_HOME/run records: `up`, `honcho`, `gateway.1` with its keeper
+`gateway.1.keep` (likewise every process of the Procfile), `postgres-server`, `valkey-server`.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+
+from scripts.support.free_ports import free_port_base
+from scripts.support.parts import Part, parts_of
+from scripts.support.postgres import superuser_url
+from scripts.support.readiness import why_not_ready
+from scripts.support.records import Identity, Records, end
+from scripts.support.run_tests import isolated_environment
+from scripts.support.spawning import spawn
+from shared.config import CHECKOUT, LOOPBACK, Environment
+from shared.ports import port_of
+from tests.e2e.client import Client
+from tests.waiting import until
+
+START_SECONDS = 70.0  # the launcher itself gives up after 60
+STOP_SECONDS = 5.0  # what is promised
+READY = "up: ready: "
+ADMIN_EMAIL, ADMIN_PASSWORD = "admin@example.com", "correct horse battery staple"
+
+
+class System:
+    """One system. Start it, use it, kill parts of it, stop it."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.port_base = free_port_base()
+        self.variables = {
+            **isolated_environment(os.environ, home, self.port_base),
+            "ADMIN_EMAIL": ADMIN_EMAIL,
+            "ADMIN_PASSWORD": ADMIN_PASSWORD,
+            **(settings or {}),
+        }
+        self.environment = Environment(self.variables)
+        self.records = Records(home)
+        self.log_path = home.with_name(f"{home.name}.log")
+        self._launcher: subprocess.Popen[bytes] | None = None
+
+    # Starting and stopping
+
+    def start(self) -> float:
+        """Run `./scripts/up` and wait for its ready line; the seconds it took."""
+        started, already = time.monotonic(), self.log().count(READY)
+        launcher = self.launch("./scripts/up")
+        until(
+            lambda: self.log().count(READY) > already or launcher.poll() is not None,
+            START_SECONDS,
+            "the ready line",
+            self.log,
+        )
+        assert launcher.poll() is None, self.log()
+        return time.monotonic() - started
+
+    def launch(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start `command` in the checkout with this system's settings; its output goes to the log.
+
+        A launcher that was killed, or is about to fall over because of a kill, is waited for before.
+        """
+        if self._launcher is not None:
+            self._launcher.wait(STOP_SECONDS + 1)
+        with self.log_path.open("ab") as log:
+            self._launcher = spawn(
+                list(command),
+                death_signal=signal.SIGTERM,  # however the tests end, no system outlives them
+                environment=self.variables,
+                output=log,
+                prepare=lambda: os.chdir(CHECKOUT),
+            )
+        return self._launcher
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send `number` to the launcher and wait for it; its exit status."""
+        assert self._launcher is not None
+        self._launcher.send_signal(number)
+        try:
+            return self._launcher.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not stopped after {STOP_SECONDS:g} s:\n{self.log()}") from None
+
+    def close(self) -> None:
+        """End whatever is left, however the test went."""
+        if self._launcher is not None and self._launcher.poll() is None:
+            self._launcher.terminate()
+            self._launcher.wait(2 * STOP_SECONDS)
+        end(self.records.alive().values(), signal.SIGTERM, STOP_SECONDS)
+
+    # Its processes
+
+    def process(self, name: str) -> Identity:
+        """The living process called `name`."""
+        found = self.records.read(name)
+        assert found is not None, f"{name} is not alive"
+        return found
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> Identity:
+        """Send `number` to `name`; the process as it was."""
+        found = self.process(name)
+        os.kill(found.pid, number)
+        if self._launcher is not None and self._launcher.pid == found.pid:
+            self._launcher.wait()
+        return found
+
+    def wait_for_successor(self, name: str, former: Identity, seconds: float) -> float:
+        """Wait until another process is `name`; the seconds it took."""
+        started = time.monotonic()
+        until(lambda: self.records.read(name) not in (None, former), seconds, f"a new {name}", self.log)
+        return time.monotonic() - started
+
+    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until every part answers /readyz."""
+        until(lambda: not any(map(why_not_ready, self.parts())), seconds, "all is ready", self.log)
+
+    def parts(self) -> list[Part]:
+        """What the Procfile names."""
+        lines = (CHECKOUT / self.variables.get("PROCFILE", "Procfile")).read_text().splitlines()
+        return parts_of([line.partition(":")[0] for line in lines if ":" in line], self.environment)
+
+    # Ways in
+
+    def url(self, name: str = "gateway") -> str:
+        """Where `name` (shared.ports) listens."""
+        return f"http://{LOOPBACK}:{port_of(name, self.port_base)}"
+
+    def client(self, name: str = "gateway") -> Client:
+        """A client of `name`."""
+        return Client(self.url(name))
+
+    def superuser(self) -> psycopg.Connection:
+        """A connection to the embedded PostgreSQL as its superuser, in autocommit mode."""
+        return psycopg.connect(superuser_url(self.environment).value, autocommit=True)
+
+    def log(self) -> str:
+        """Everything that all runs of this system have printed."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

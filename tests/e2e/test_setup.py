@@ -1,0 +1,363 @@
+"""The two commands' promises: start, stop, restart, and what stands in the way is one line."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from scripts.support.free_ports import all_free, free_port_base, is_free
+from scripts.support.records import parent_of
+from shared.config import CHECKOUT, LOOPBACK
+from shared.ports import port_of
+from tests.e2e.client import Client
+from tests.e2e.system import READY, STOP_SECONDS, System
+from tests.engines import Engines
+from tests.waiting import until
+
+SECOND_START_SECONDS = 5.0
+RESTART_SECONDS = 1.0
+NewSystem = Callable[..., System]
+
+
+@pytest.fixture
+def engines_only(tmp_path: Path) -> dict[str, str]:
+    """Settings of the smallest system there is."""
+    lines = [line for line in (CHECKOUT / "Procfile").read_text().splitlines() if "support" in line]
+    path = tmp_path / "Procfile"
+    path.write_text("\n".join(lines) + "\n")
+    return {"PROCFILE": str(path)}
+
+
+def own_processes(system: System) -> set[int]:
+    """Every process that carries this system's home in its environment or belongs to one that does."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"PLAINSTACK_HOME={system.home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.add(int(folder.name))
+        except OSError:
+            continue
+    return {pid for pid in found if parent_of(pid) and pid != os.getpid() and not _is_zombie(pid)}
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def put_row(system: System) -> None:
+    with system.superuser() as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
+
+
+def row_is_there(system: System) -> bool:
+    with system.superuser() as connection:
+        return connection.execute("SELECT value FROM kept").fetchone() == (42,)
+
+
+def run_up(system: System) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["./scripts/up"],
+        cwd=CHECKOUT,
+        env=system.variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# Ready
+
+
+def test_one_ready_line_names_the_urls(system: System) -> None:
+    lines = [line for line in system.log().splitlines() if READY in line]
+    assert len(lines) == 1
+    for name in ("gateway", "gateway_admin", "auth", "product"):
+        assert f"{name} {system.url(name)}" in lines[0]
+
+
+def test_every_process_answers_readyz(system: System) -> None:
+    for name in ("gateway_admin", "auth", "product"):
+        assert system.client(name).get("/readyz").status == 200
+
+
+def test_no_secret_shows_in_ps_or_logs(system: System) -> None:
+    secrets = [path.read_text().strip() for path in (system.home / "secrets").iterdir()]
+    assert len(secrets) >= 7
+    arguments = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    logs = "".join(path.read_text(errors="replace") for path in (system.home / "logs").iterdir())
+    for secret in secrets:
+        assert secret not in arguments
+        assert secret not in system.log()
+        assert secret not in logs
+
+
+def test_secrets_are_for_the_owner_only(system: System) -> None:
+    folder = system.home / "secrets"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert (system.home / "postgres").stat().st_mode & 0o777 == 0o700
+
+
+def test_no_role_enters_another_services_database(system: System) -> None:
+    own = system.environment.database_url("auth").value
+    psycopg.connect(own).close()
+    for database in ("product", "postgres", "template1"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            psycopg.connect(make_conninfo(own, dbname=database))
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_everything_cleanly(own_system: System, number: signal.Signals) -> None:
+    assert own_system.stop(number) == 0
+    assert own_system.records.alive() == {}
+    assert own_processes(own_system) == set()
+    assert "killed" not in own_system.log()
+    engine_log = (own_system.home / "logs" / "valkey.log").read_text()
+    assert engine_log.count("Received SIGTERM") == 1, "only its wrapper ends it, when the others have left"
+
+
+def test_a_client_in_mid_request_does_not_hold_up_the_stop(own_system: System) -> None:
+    head = b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection((LOOPBACK, own_system.port_base)) as slow:
+        slow.sendall(head + b"{")
+        metrics = own_system.client("gateway_admin")
+        until(lambda: b"\nhttp_requests_in_flight 1.0" in metrics.get("/metrics").body, 5, "it is in flight")
+        assert own_system.stop() == 0
+    assert own_processes(own_system) == set()
+    assert "killed" not in own_system.log()
+
+
+def test_ctrl_c_in_a_terminal_stops_everything(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    """There, every process of the foreground group gets the signal at once."""
+    system = new_system(engines_only)
+    command = ["setsid", "--wait", "./scripts/up"]
+    with system.log_path.open("wb") as log:
+        launcher = subprocess.Popen(command, cwd=CHECKOUT, env=system.variables, stdout=log, stderr=log)
+    until(lambda: READY in system.log(), 60, "ready")
+    os.killpg(os.getpgid(system.process("up").pid), signal.SIGINT)
+    assert launcher.wait(STOP_SECONDS) == 0
+    assert own_processes(system) == set()
+
+
+def test_stopping_while_it_starts(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.launch("./scripts/up")
+    until(lambda: system.records.read("up.honcho"), 30, "honcho has started")
+    assert system.stop() == 0
+    assert own_processes(system) == set()
+
+
+def test_a_second_start_is_quick_and_finds_its_data(own_system: System) -> None:
+    put_row(own_system)
+    own_system.stop()
+    seconds = own_system.start()
+    print(f"second start: {seconds:.2f} s")
+    assert seconds < SECOND_START_SECONDS
+    assert row_is_there(own_system)
+
+
+# Killing
+
+
+@pytest.mark.parametrize("name", ["gateway.1", "auth.1", "product.1", "postgres.1", "valkey.1"])
+def test_a_killed_process_is_back_within_a_second(system: System, name: str) -> None:
+    family = name.partition(".")[0]
+    others = {key: value for key, value in system.records.alive().items() if not key.startswith(family)}
+    former = system.kill(name)
+    assert system.wait_for_successor(name, former, RESTART_SECONDS) < RESTART_SECONDS
+    system.wait_until_ready()
+    assert {key: system.records.read(key) for key in others} == others
+
+
+@pytest.mark.parametrize("name", ["postgres-server", "valkey-server"])
+def test_a_killed_server_is_back_with_its_data(system: System, name: str) -> None:
+    with system.superuser() as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS value")
+    former = system.kill(name)
+    system.wait_for_successor(name, former, 10)
+    system.wait_until_ready()
+    assert row_is_there(system)
+
+
+@pytest.mark.parametrize("names", [["up"], ["honcho"], ["valkey.1.keep"], ["up", "honcho"], ["everything"]])
+def test_after_a_kill_the_next_start_finds_all_data(
+    new_system: NewSystem, engines_only: dict[str, str], names: list[str]
+) -> None:
+    system = new_system(engines_only)
+    system.start()
+    put_row(system)
+    if names == ["everything"]:
+        names = list(system.records.alive())
+    for identity in [system.process(name) for name in names]:
+        with suppress(ProcessLookupError):  # dead already, with the one it hangs on
+            os.kill(identity.pid, signal.SIGKILL)
+    system.start()
+    assert row_is_there(system)
+    assert system.stop() == 0
+    assert own_processes(system) == set()
+
+
+def test_a_killed_launcher_leaves_nothing_behind(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.start()
+    system.kill("up")
+    until(lambda: not own_processes(system), STOP_SECONDS, "all have left")
+
+
+def test_a_killed_honcho_leaves_nothing_behind(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.start()
+    system.kill("honcho")
+    until(lambda: not own_processes(system), STOP_SECONDS + 1, "all have left")
+
+
+# What stands in the way
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as listening:
+        yield listening
+
+
+def test_a_taken_port_is_one_line(new_system: NewSystem, listener: socket.socket) -> None:
+    system = new_system()
+    port = port_of("product", system.port_base)
+    listener.bind((LOOPBACK, port))
+    listener.listen()
+    done = run_up(system)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"port {port}" in done.stderr
+    assert "PORT_BASE" in done.stderr
+    assert own_processes(system) == set()
+
+
+def test_an_unwritable_home_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    system = new_system({"PLAINSTACK_HOME": str(tmp_path / "file" / "home")})
+    done = run_up(system)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_bad_setting_is_one_line(new_system: NewSystem) -> None:
+    system = new_system()
+    system.variables["PORT_BASE"] = "eighty"
+    done = run_up(system)
+    assert done.returncode == 2
+    assert done.stderr == "up: PORT_BASE: must be a whole number, not 'eighty'\n"
+
+
+def test_a_full_disk_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
+    if (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path], check=False).returncode
+        != 0
+    ):
+        pytest.skip("mounting a small disk needs root")
+    try:
+        done = run_up(new_system({"PLAINSTACK_HOME": str(tmp_path / "home")}))
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "the disk is full" in done.stderr
+
+
+def test_a_second_launcher_on_the_same_home_is_refused(system: System) -> None:
+    done = run_up(system)
+    assert done.returncode == 1
+    assert "already running" in done.stderr
+    assert done.stderr.count("\n") == 1
+    system.wait_until_ready(5)
+
+
+# Beside each other, and without us
+
+
+def test_two_systems_side_by_side(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    one, other = new_system(engines_only), new_system(engines_only)
+    one.start()
+    other.start()
+    put_row(one)
+    assert one.stop() == 0
+    other.wait_until_ready(5)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        row_is_there(other)
+
+
+def test_plain_honcho_start(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    honcho = system.launch(".venv/bin/honcho", "start", "-e", os.devnull)
+    system.wait_until_ready()
+    assert "honcho" in run_up(system).stderr, "a living honcho is no leftover"
+    honcho.terminate()
+    honcho.wait(STOP_SECONDS)
+    assert own_processes(system) == set()
+
+
+def test_plain_honcho_killed(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.launch(".venv/bin/honcho", "start", "-e", os.devnull)
+    system.wait_until_ready()
+    until(lambda: system.records.read("honcho"), 5, "honcho is recorded")
+    put_row(system)
+    system.kill("honcho")
+    system.start()
+    assert row_is_there(system)
+
+
+def test_external_servers_replace_the_embedded_ones(
+    new_system: NewSystem, engines_only: dict[str, str], engines: Engines
+) -> None:
+    databases = {f"DATABASE_URL_{name}": engines.new_database().value for name in ("AUTH", "PRODUCT")}
+    system = new_system({**engines_only, **databases, "REDIS_URL": engines.redis_url.value})
+    system.start()
+    assert not (system.home / "postgres").exists()
+    assert all_free([port_of("postgres", system.port_base), port_of("valkey", system.port_base)])
+    assert system.stop() == 0
+
+
+def test_one_external_database_leaves_the_others_embedded(
+    new_system: NewSystem, engines_only: dict[str, str], engines: Engines
+) -> None:
+    system = new_system({**engines_only, "DATABASE_URL_AUTH": engines.new_database().value})
+    system.start()
+    assert not is_free(port_of("postgres", system.port_base))
+    psycopg.connect(system.environment.database_url("product").value).close()
+
+
+def test_the_gateways_own_file_says_where_it_listens(new_system: NewSystem, tmp_path: Path) -> None:
+    elsewhere = free_port_base() + 7
+    path = tmp_path / "elsewhere.toml"
+    path.write_text(f'listen = "0.0.0.0:{elsewhere}"\n' + (CHECKOUT / "gateway.toml").read_text())
+    system = new_system({"GATEWAY_CONFIG": str(path)})
+    system.start()
+    assert f"gateway http://127.0.0.1:{elsewhere}" in system.log()
+    assert Client(f"http://127.0.0.1:{elsewhere}").get("/products").status == 200
+
+
+def test_a_fault_in_the_gateways_file_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.toml"
+    path.write_text("listen = 8000\n" + (CHECKOUT / "gateway.toml").read_text())
+    system = new_system({"GATEWAY_CONFIG": str(path)})
+    done = run_up(system)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "faulty.toml" in done.stderr
+    assert own_processes(system) == set()

@@ -1,0 +1,229 @@
+"""Making .venv, and everything that can stand in its way, in a checkout with requirements of its own."""
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from shared.config import CHECKOUT
+from tests.waiting import until
+
+SECONDS = 60
+SMALL_DISK = ["mount", "-t", "tmpfs", "-o", "size=4m", "none"]
+
+
+class Checkout:
+    """The scripts, and lock files that name one small package (`tiny`) kept in a folder beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(
+            CHECKOUT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        self.wheels = folder / "wheels"
+        self.wheels.mkdir()
+        self.variables = {
+            **os.environ,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.wheels),
+            "PYTHON": sys.executable,
+        }
+        self.lock("1.0", make_wheel(self.wheels, "1.0"))
+
+    def lock(self, version: str, digest: str) -> None:
+        for name in ("requirements.lock", "requirements-dev.lock"):
+            (self.folder / name).write_text(f"tiny=={version} --hash=sha256:{digest}\n")
+
+    def command(self) -> list[str]:
+        """Set up, then have .venv's Python say what it finds."""
+        code = "import importlib.metadata as m; print('tiny', m.version('tiny'))"
+        return [sys.executable, "-I", "scripts/support/bootstrap.py", "requirements.lock", "-c", code]
+
+    def run(
+        self, *command: str, settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command or self.command(),
+            cwd=self.folder,
+            env={**self.variables, **(settings or {})},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+
+def make_wheel(folder: Path, version: str) -> str:
+    """Writes a package `tiny`; its digest."""
+    path = folder / f"tiny-{version}-py3-none-any.whl"
+    information = f"tiny-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny.py", "")
+        wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+        wheel.writestr(
+            f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{information}/RECORD", "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def mounted(folder: Path, command: list[str]) -> Iterator[None]:
+    """`folder` under a mount; without the right to mount, the test is skipped."""
+    if subprocess.run([*command, str(folder)], capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1, done
+    assert done.stderr.count("\n") == 1, done
+    for word in words:
+        assert word in done.stderr, done
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout that is set up."""
+    checkout = Checkout(tmp_path_factory.mktemp("ready"))
+    done = checkout.run()
+    assert done.returncode == 0, done
+    assert done.stdout.endswith("requirements.lock names\ntiny 1.0\n"), done
+    return checkout
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Checkout:
+    """A checkout that is not set up."""
+    return Checkout(tmp_path)
+
+
+def test_a_second_time_there_is_nothing_to_do(ready: Checkout) -> None:
+    assert ready.run().stdout == "tiny 1.0\n"
+
+
+def test_a_changed_lock_file_is_installed(ready: Checkout) -> None:
+    ready.lock("1.1", make_wheel(ready.wheels, "1.1"))
+    assert ready.run().stdout.endswith("tiny 1.1\n")
+
+
+def test_a_larger_set_up_serves_for_the_smaller(ready: Checkout) -> None:
+    command = ready.command()
+    command[command.index("requirements.lock")] = "requirements-dev.lock"
+    ready.lock("1.2", make_wheel(ready.wheels, "1.2"))
+    ready.run(*command)
+    assert ready.run().stdout == "tiny 1.2\n"
+
+
+def test_a_half_made_venv_is_made_anew(ready: Checkout) -> None:
+    (ready.folder / ".venv" / "installed.txt").unlink()
+    shutil.rmtree(next((ready.folder / ".venv").glob("lib/python*/site-packages/pip")))
+    assert "making .venv" in ready.run().stdout
+
+
+def test_two_at_once_do_not_disturb_each_other(fresh: Checkout) -> None:
+    both = [
+        subprocess.Popen(fresh.command(), cwd=fresh.folder, env=fresh.variables, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    outputs = [each.communicate(timeout=SECONDS)[0] for each in both]
+    assert all(output.endswith(b"tiny 1.0\n") for output in outputs)
+    assert sum(b"making .venv" in output for output in outputs) == 1
+
+
+def test_a_wrong_hash_is_one_line(fresh: Checkout) -> None:
+    fresh.lock("1.0", "0" * 64)
+    assert_one_line(fresh.run(), "wrong hash", "install.log")
+
+
+def test_no_network_is_one_line(fresh: Checkout) -> None:
+    away = {
+        "PIP_NO_INDEX": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "PIP_RETRIES": "0",
+    }
+    assert_one_line(fresh.run(settings=away), "no network")
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with mounted(tmp_path, SMALL_DISK):
+        assert_one_line(Checkout(tmp_path).run(), "the disk is full")
+
+
+def test_a_checkout_that_cannot_be_written_is_one_line(fresh: Checkout) -> None:
+    with mounted(fresh.folder, ["mount", "--bind", "-o", "ro", str(fresh.folder)]):
+        assert_one_line(fresh.run(), "cannot be written")
+
+
+def test_a_python_without_ensurepip_is_one_line(fresh: Checkout) -> None:
+    code = (
+        "import runpy, sys; sys.modules['ensurepip'] = None; del sys.argv[0]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-I", "-c", code, *fresh.command()[2:]]
+    assert_one_line(fresh.run(*command), "ensurepip", "PYTHON")
+
+
+@pytest.mark.parametrize("script", ["up", "test", "check", "lock"])
+def test_too_old_a_python_is_one_line(fresh: Checkout, script: str) -> None:
+    old = fresh.folder / "old"
+    old.mkdir()
+    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        (old / name).write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
+        (old / name).chmod(0o755)
+    settings = {"PYTHON": "", "PATH": f"{old}:{os.environ['PATH']}"}
+    (old / "python3").write_text("#!/bin/sh\necho Python 3.9.2\n[ $1 = --version ]\n")
+    done = fresh.run(f"scripts/{script}", settings=settings)
+    assert_one_line(done, "needs Python 3.11", "Python 3.9.2")
+    assert not (fresh.folder / ".venv").exists()
+
+
+def test_help_needs_no_set_up(fresh: Checkout) -> None:
+    for script in ("up", "test", "check", "lock"):
+        done = fresh.run(f"scripts/{script}", "--help")
+        assert done.stdout.startswith(f"Usage: ./scripts/{script}"), done
+    assert not (fresh.folder / ".venv").exists()
+
+
+def test_sigterm_leaves_nothing_running(fresh: Checkout) -> None:
+    with socket.socket() as silent:  # an index that takes the call and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        silent.settimeout(SECONDS)
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        settings = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index}
+        setting_up = subprocess.Popen(
+            fresh.command(),
+            cwd=fresh.folder,
+            env={**fresh.variables, **settings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        silent.accept()[0].close()
+        assert _runs_in(fresh.folder)
+        setting_up.send_signal(signal.SIGTERM)
+        assert setting_up.communicate(timeout=5)[1] == b""
+    assert setting_up.returncode == 143
+    until(lambda: not _runs_in(fresh.folder), 5, "pip has ended")
+
+
+def _runs_in(folder: Path) -> bool:
+    """Whether any process works in `folder`."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.add((process / "cwd").readlink())
+    return folder in found
