@@ -4,9 +4,9 @@ Every request passes, from the outside in:
 
     request id → access log → errors → match route → body limit → authenticate → authorize → forward
 
-The first three are the same for all. The others are put together once for each route of gateway.toml, so
-that a public route has no token check in its way at all. With public routes only, the gateway needs no store,
-no auth server and no secrets.
+and, where a route says so, reading the whole body just before the last. The first three are the same for all.
+The others are put together once for each route of gateway.toml, so that a public route has no token check in
+its way at all. With public routes only, the gateway needs no store, no auth server and no secrets.
 
     python gateway.py [--config FILE] [--check]
 """
@@ -16,13 +16,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from shared.auth.identity import IdentitySigner
-from shared.auth.jwks import Fetch, JWKSCache
-from shared.auth.revocation import STALE_SECONDS, RevocationMirror
+from shared.auth.jwks import JWKS_PATH, Fetch, JWKSCache
+from shared.auth.revocation_mirror import STALE_SECONDS, RevocationMirror
 from shared.auth.revocation_store import SIGNING_KEYS_CHANGED
 from shared.auth.settings import TokenSettings
 from shared.config import CHECKOUT, ConfigError, Environment
@@ -34,11 +34,12 @@ from shared.http.client import Client, Timeouts
 from shared.http.messages import Handler, Middleware, Request, Response, json_response
 from shared.http.operations import operations_routes
 from shared.http.server import serve
-from shared.ids import new_id
+from shared.ids import new_request_id
 from shared.middleware.access_log import access_log
 from shared.middleware.authenticate import AccessTokens, anonymous, authenticate
 from shared.middleware.authorize import authorize
 from shared.middleware.body_limit import body_limit
+from shared.middleware.buffer_body import buffer_body
 from shared.middleware.client_address import TrustedProxies
 from shared.middleware.errors import errors
 from shared.middleware.request_id import request_id
@@ -51,7 +52,6 @@ from shared.runtime import Readiness, forever, run
 
 NAME = "gateway"
 
-JWKS_PATH = "/.well-known/jwks.json"
 JWKS_LIMIT_BYTES = 262_144  # hundreds of keys
 JWKS_TIMEOUTS = Timeouts(connect=1.0, head=2.0, idle=2.0, total=3.0)
 
@@ -72,11 +72,13 @@ def pipeline(
     signers = {name: _signer(upstream, environment) for name, upstream in config.upstreams.items()}
 
     def behind(route: Route) -> Handler:
+        buffering = [buffer_body(route.body_limit)] if route.buffer_body else []
         return chain(
             Forward(route, upstreams[route.upstream], client, signers[route.upstream]),
             body_limit(route.body_limit),
             _authentication(route, tokens),
             authorize(route.roles),
+            *buffering,
         )
 
     trusted_proxies = TrustedProxies(environment.words("TRUSTED_PROXIES"))
@@ -91,10 +93,10 @@ def pipeline(
 def _match_route(handlers: Mapping[Route, Handler]) -> Handler:
     table = RouteTable(handlers)
 
-    async def match_route(request: Request) -> Response:
+    def match_route(request: Request) -> Awaitable[Response]:
         route = table.match(request.method, request.path)
         request.route = route.prefix
-        return await handlers[route](request)
+        return handlers[route](request)
 
     return match_route
 
@@ -111,18 +113,16 @@ def _signer(upstream: UpstreamConfig, environment: Environment) -> IdentitySigne
     """Only an upstream that shares a key with us is told who asks."""
     if not upstream.identity:
         return None
-    key = environment.secret(f"IDENTITY_KEY_{NAME.upper()}_{upstream.identity.upper()}")
-    return IdentitySigner(NAME, upstream.identity, key)
+    return IdentitySigner(NAME, upstream.identity, environment.identity_key(NAME, upstream.identity))
 
 
 # What checking tokens stands on
 
 
 @asynccontextmanager
-async def access_tokens(
-    environment: Environment, client: Client, readiness: Readiness
-) -> AsyncIterator[AccessTokens]:
+async def access_tokens(environment: Environment, readiness: Readiness) -> AsyncIterator[AccessTokens]:
     """The auth server's keys and the store's revocations, kept up to date while the block runs."""
+    client = Client()  # not the one that clients' requests queue for
     keys = JWKSCache(_fetch_keys(environment, client))
     revocations = RevocationMirror(
         environment.redis_url(),
@@ -131,17 +131,20 @@ async def access_tokens(
     )
     readiness.require("signing keys", keys.check)
     readiness.require("revocations", revocations.check)
-    async with keys, revocations:
-        yield AccessTokens(TokenSettings.read(environment), keys, revocations)
+    try:
+        async with keys, revocations:
+            yield AccessTokens(TokenSettings.read(environment), keys, revocations)
+    finally:
+        await client.close()
 
 
 def _fetch_keys(environment: Environment, client: Client) -> Fetch:
     """Asks the auth server as every caller of ours does: signed, here in nobody's name."""
     origin = environment.service_url("auth")
-    signer = IdentitySigner(NAME, "auth", environment.secret("IDENTITY_KEY_GATEWAY_AUTH"))
+    signer = IdentitySigner(NAME, "auth", environment.identity_key(NAME, "auth"))
 
     async def fetch() -> bytes:
-        request_id = str(new_id())
+        request_id = new_request_id()
         identity = signer.sign(request_id, "GET", JWKS_PATH, ANONYMOUS, int(time.time() * 1000))
         fields = [("X-Request-ID", request_id), *identity]
         answer = await client.request(origin, "GET", JWKS_PATH, fields, timeouts=JWKS_TIMEOUTS)
@@ -181,7 +184,7 @@ async def main(environment: Environment, path: Path) -> None:
         opened.push_async_callback(client.close)
         tokens = None
         if config.checks_tokens:
-            tokens = await opened.enter_async_context(access_tokens(environment, client, readiness))
+            tokens = await opened.enter_async_context(access_tokens(environment, readiness))
         handler = pipeline(config, environment, client, upstreams, tokens)
         operator = await opened.enter_async_context(serve(admin(config, upstreams, readiness), *config.admin))
         public = await opened.enter_async_context(

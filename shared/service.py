@@ -10,7 +10,7 @@ from shared.config import LOOPBACK, Environment, Secret
 from shared.db.pool import check_url
 from shared.http.chain import chain
 from shared.http.messages import Handler
-from shared.http.operations import operations_routes
+from shared.http.operations import OPERATIONS_PATHS, operations_routes
 from shared.http.routing import Route, Router
 from shared.http.server import Server, serve
 from shared.middleware.access_log import access_log
@@ -45,9 +45,7 @@ class ServiceSettings:
             host=environment.text(f"{key}_BIND_HOST", LOOPBACK),
             port=environment.port(name),
             database_url=database_url,
-            identity_keys={
-                caller: environment.secret(f"IDENTITY_KEY_{caller.upper()}_{key}") for caller in callers
-            },
+            identity_keys={caller: environment.identity_key(caller, name) for caller in callers},
         )
 
 
@@ -56,7 +54,7 @@ def service_handler(settings: ServiceSettings, routes: Sequence[Route], readines
     return chain(
         Router([*routes, *operations_routes(readiness)]),
         request_id(),
-        access_log(settings.name),
+        access_log(settings.name, quiet=OPERATIONS_PATHS),
         errors(),
         identity(IdentityVerifier(settings.name, settings.identity_keys)),
     )

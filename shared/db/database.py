@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
@@ -24,6 +23,7 @@ from shared.config import Secret
 from shared.db.migrations import MigrationError, migrate, read_migrations
 from shared.db.pool import RETRY_AFTER_SECONDS, Connection, ConnectionPool, connect, database_errors
 from shared.errors import Unavailable
+from shared.observability.trouble import Trouble
 from shared.tasks import background
 
 POOL_SIZE = 10  # PostgreSQL allows 100 connections by default; ten processes share them
@@ -55,7 +55,9 @@ class Database:
         self._folder = migrations
         self._pool = ConnectionPool(url, pool_size)
         self._migrated = asyncio.Event()
-        self._trouble = "has not been reached yet"  # why it cannot be used; empty while it can
+        self._trouble = Trouble(
+            _log, "database cannot be used", "database can be used", reason="has not been reached yet"
+        )
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -63,9 +65,7 @@ class Database:
         await self._exits.enter_async_context(background(self._keep_migrating(), "migrations"))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
 
     @asynccontextmanager
@@ -129,15 +129,15 @@ class Database:
         try:
             connection = await stack.enter_async_context(self._pool.connection())
         except psycopg.OperationalError as failure:
-            self._set_trouble(self._trouble or _one_line(failure))
+            self._trouble.is_now(self._trouble.reason or _one_line(failure))
             raise
-        self._set_trouble("")
+        self._trouble.is_over()
         return connection
 
     async def _reason(self, away: Unavailable) -> str:
         """The pool only knows that it waited in vain; an attempt of our own learns why."""
         if not self.is_migrated:
-            return self._trouble
+            return self._trouble.reason
         try:
             async with await connect(self._url):
                 return f"{away.detail} ({_one_line(away.__cause__)})"
@@ -155,21 +155,13 @@ class Database:
             async with await connect(self._url) as connection:
                 applied = await migrate(connection, read_migrations(self._folder))
         except (psycopg.Error, MigrationError, OSError) as failure:
-            self._set_trouble(_one_line(failure))
+            self._trouble.is_now(_one_line(failure))
             return False
         self._migrated.set()
-        self._set_trouble("")
+        self._trouble.is_over()
         if applied:
             _log.info("migrations applied", extra={"names": applied})
         return True
-
-    def _set_trouble(self, trouble: str) -> None:
-        """Log changes only: while the server is away, every request meets the same trouble."""
-        if trouble and trouble != self._trouble:
-            _log.warning("database cannot be used", extra={"reason": trouble})
-        elif self._trouble and not trouble:
-            _log.info("database can be used")
-        self._trouble = trouble
 
 
 def _one_line(failure: BaseException | None) -> str:

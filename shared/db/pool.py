@@ -9,11 +9,13 @@ The pool itself is psycopg's. What we add is how it behaves when the server goes
 - Whoever asks waits CHECKOUT_SECONDS at most, and only MAX_WAITING do; past that the answer is Unavailable.
 """
 
+import asyncio
 import logging
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Self
 
 import psycopg
@@ -21,7 +23,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from shared.config import ConfigError, Secret
-from shared.errors import Unavailable
+from shared.errors import Invalid, Unavailable
 from shared.observability.metrics import DATABASE_POOL
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -29,6 +31,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 CONNECT_SECONDS = 3  # a server that takes longer to greet us is as good as away
 CHECKOUT_SECONDS = 1.5  # less than a readiness check may take, so that it can say why
 RECONNECT_SECONDS = 0.25  # one more try for whoever waits already; later callers start their own
+HELD_SECONDS = 15.0  # longer than any statement may take: past it the server is frozen, and so would we be
 STATEMENT_SECONDS = 10  # no query of ours needs longer; a runaway one must not hold a connection
 MAX_WAITING = 200  # several times what a pool serves within CHECKOUT_SECONDS would only wait in vain
 RETRY_AFTER_SECONDS = 1.0  # what we tell clients; the engine restarts in about that time
@@ -36,11 +39,16 @@ RETRY_AFTER_SECONDS = 1.0  # what we tell clients; the engine restarts in about 
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Failures of the server, the link or the pool leave the block as Unavailable; the cause is kept."""
+    """Failures of the server, the link or the pool leave the block as Unavailable, the cause is kept.
+
+    A value that PostgreSQL cannot take leaves it as Invalid.
+    """
     try:
         yield
     except psycopg.OperationalError as failure:
         raise Unavailable("The database does not answer.", retry_after=RETRY_AFTER_SECONDS) from failure
+    except psycopg.DataError as failure:  # a NUL character, a number out of range: no rule had caught it
+        raise Invalid("A value cannot be stored or looked for.") from failure
 
 
 def check_url(url: Secret, setting: str = "DATABASE_URL") -> None:
@@ -54,8 +62,9 @@ def check_url(url: Secret, setting: str = "DATABASE_URL") -> None:
 class ConnectionPool:
     """At most `size` connections in autocommit mode. An async context manager; opening does not wait."""
 
-    def __init__(self, url: Secret, size: int) -> None:
+    def __init__(self, url: Secret, size: int, held_seconds: float = HELD_SECONDS) -> None:
         check_url(url)
+        self._held_seconds = held_seconds
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url.value,
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
@@ -75,19 +84,22 @@ class ConnectionPool:
         _publish(self._pool.get_stats)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         _publish(dict)
         await self._pool.close()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A live connection for as long as the block lasts. Raises psycopg.OperationalError without one."""
+        """A live connection for as long as the block lasts. Raises psycopg.OperationalError without one.
+
+        After HELD_SECONDS it is cut: a frozen server says nothing, not even that a statement took too long.
+        """
         connection = await self._take()
+        cut = asyncio.get_running_loop().call_later(self._held_seconds, _hang_up, connection)
         try:
             yield connection
         finally:
+            cut.cancel()
             await self._pool.putconn(connection)
 
     async def _take(self) -> Connection:
@@ -97,6 +109,13 @@ class ConnectionPool:
             await self._pool.putconn(connection)  # which starts a replacement
             connection = await self._pool.getconn()
         return connection
+
+
+def _hang_up(connection: Connection) -> None:
+    """Whoever waits for the server's answer gets an OperationalError."""
+    if not connection.closed:
+        with socket.socket(fileno=os.dup(connection.fileno())) as link, suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
 
 
 def _publish(stats: Callable[[], dict[str, int]]) -> None:

@@ -3,6 +3,7 @@
 The decoders are pure: bytes in, content and unused bytes out. `StreamBody` joins one to a connection.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from shared.http.problems import PayloadTooLarge
 from shared.http.stream import ConnectionGone, Stream
 
 CHUNK_LINE_BYTES = 1024  # a chunk's size line with its extensions, which nobody uses
+EXTENSION_BYTES = 16_384  # of all chunks together: no limit on content counts them
+CHUNKS_AT_ONCE = 1024
 TRAILER_BYTES = 8192  # all trailer fields together; they are checked and dropped
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -70,6 +73,7 @@ class ChunkedDecoder:
     def __init__(self) -> None:
         self._expect = _Expect.SIZE
         self._missing = 0
+        self._extension_bytes = 0
         self._trailer_bytes = 0
 
     @property
@@ -78,47 +82,66 @@ class ChunkedDecoder:
         return self._expect is _Expect.NOTHING
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
-        """Content found at the beginning of `data`, and what was not used: pass that again, with more."""
-        content: list[bytes] = []
-        while True:
-            if self._expect is _Expect.DATA:
-                piece, data = data[: self._missing], data[self._missing :]
-                self._missing -= len(piece)
-                content.append(piece)
-                if self._missing:
-                    break
-                self._expect = _Expect.DATA_END
-            elif self._expect is _Expect.DATA_END:
-                if len(data) < len(_CRLF) and _CRLF.startswith(data):
-                    break
-                if not data.startswith(_CRLF):
-                    raise BadMessage("A chunk is longer than its size line says.")
-                data = data[len(_CRLF) :]
-                self._expect = _Expect.SIZE
-            elif self.finished:
-                break
-            else:
-                line, found, rest = data.partition(_CRLF)
-                if not found:
-                    self._refuse_endless(data)
-                    break
-                data = rest
-                self._take_line(line)
-        return b"".join(content), data
+        """Content found at the beginning of `data`, and what was not used: pass that again, with more.
 
-    def _take_line(self, line: bytes) -> None:
+        It stops after CHUNKS_AT_ONCE chunks, so that many tiny ones cannot keep the event loop for long.
+        """
+        content: list[bytes] = []
+        position = 0
+        while not self.finished and len(content) < CHUNKS_AT_ONCE:
+            before = position
+            if self._expect is _Expect.DATA:
+                content.append(data[position : position + self._missing])
+                position = self._take_content(position, len(content[-1]))
+            elif self._expect is _Expect.DATA_END:
+                position = self._take_end_of_chunk(data, position)
+            else:
+                position = self._take_line(data, position)
+            if position == before:
+                break
+        return b"".join(content), data[position:]
+
+    def _take_content(self, position: int, length: int) -> int:
+        self._missing -= length
+        if not self._missing:
+            self._expect = _Expect.DATA_END
+        return position + length
+
+    def _take_end_of_chunk(self, data: bytes, position: int) -> int:
+        end = data[position : position + len(_CRLF)]
+        if end == _CRLF:
+            self._expect = _Expect.SIZE
+            return position + len(_CRLF)
+        if not _CRLF.startswith(end):
+            raise BadMessage("A chunk is longer than its size line says.")
+        return position
+
+    def _take_line(self, data: bytes, position: int) -> int:
+        """A size line or a line of the trailer section, once all of it is there."""
+        end = data.find(_CRLF, position)
+        if end < 0:
+            self._refuse_endless(data[position:])
+            return position
+        line = data[position:end]
         if self._expect is _Expect.SIZE:
-            matched = _CHUNK_LINE.fullmatch(line)
-            if matched is None or len(line) > CHUNK_LINE_BYTES:
-                raise BadMessage("A chunk's size line is malformed.")
-            self._missing = int(matched[1], 16)
-            self._expect = _Expect.DATA if self._missing else _Expect.TRAILER
+            self._take_size(line)
         elif line == b"":
             self._expect = _Expect.NOTHING
         else:
             self._trailer_bytes += len(line)
             if not _TRAILER_LINE.fullmatch(line) or self._trailer_bytes > TRAILER_BYTES:
                 raise BadMessage("The trailer section is malformed or too long.")
+        return end + len(_CRLF)
+
+    def _take_size(self, line: bytes) -> None:
+        matched = _CHUNK_LINE.fullmatch(line)
+        if matched is None or len(line) > CHUNK_LINE_BYTES:
+            raise BadMessage("A chunk's size line is malformed.")
+        self._extension_bytes += len(line) - len(matched[1])
+        if self._extension_bytes > EXTENSION_BYTES:
+            raise BadMessage("The chunk extensions are too long.")
+        self._missing = int(matched[1], 16)
+        self._expect = _Expect.DATA if self._missing else _Expect.TRAILER
 
     def _refuse_endless(self, partial: bytes) -> None:
         limit = CHUNK_LINE_BYTES if self._expect is _Expect.SIZE else TRAILER_BYTES
@@ -193,6 +216,8 @@ class StreamBody:
             if self._decoder.finished:
                 raise StopAsyncIteration
             if piece := self.take():
+                if self._stream.buffer and not self._decoder.finished:
+                    await asyncio.sleep(0)  # others have their turn
                 return piece
             if not self._decoder.finished and not await self._receive():
                 if isinstance(self._decoder, CloseDecoder):

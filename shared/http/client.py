@@ -13,6 +13,7 @@ from time import monotonic
 
 from shared.http.body import StreamBody
 from shared.http.head import (
+    END_OF_HEAD,
     FIRST_FINAL_STATUS,
     BadMessage,
     ResponseHead,
@@ -31,7 +32,6 @@ RESPONSE_HEAD_BYTES = 65_536  # large Set-Cookie and policy headers fit
 INTERIM_RESPONSES = 100  # before a final one; a server that sends more is broken
 EXPECT_SECONDS = 1.0  # then a body is sent without the 100 it asked for (RFC 9110 section 10.1.1)
 
-_END_OF_HEAD = b"\r\n\r\n"
 _CONTINUE = 100
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
@@ -217,7 +217,9 @@ class _Exchange:
         """Send the request; return when the final answer's head has come."""
         try:
             self._send()
-            head = await self._final_head()
+            head = await self._read_head()
+            if head.status < FIRST_FINAL_STATUS:
+                head = await self._after_interim(head)
         except BaseException as failure:
             blame = await self._end_failed(failure)
             if blame is failure:
@@ -243,23 +245,19 @@ class _Exchange:
     def _send(self) -> None:
         outgoing, body = self.outgoing, self.outgoing.body
         fields = [("Host", outgoing.host), *outgoing.fields]
-        if isinstance(body, bytes):
-            if body or outgoing.method in _BODY_EXPECTED:
-                fields.append(("Content-Length", str(len(body))))
-            self._write_head(fields, body)
-            self.stream.set_deadline(outgoing.seconds(outgoing.timeouts.head))
-            return
-        if body.length is None:
+        length = len(body) if isinstance(body, bytes) else body.length
+        if length is None:
             fields.append(("Transfer-Encoding", "chunked"))
+        elif body != b"" or outgoing.method in _BODY_EXPECTED:
+            fields.append(("Content-Length", str(length)))
+        head = format_head(f"{outgoing.method} {outgoing.target} HTTP/1.1", fields)
+        if isinstance(body, bytes):
+            self.stream.write(head + body)
+            self.stream.set_deadline(outgoing.seconds(outgoing.timeouts.head))
         else:
-            fields.append(("Content-Length", str(body.length)))
-        self._write_head(fields, b"")
-        self._invited = asyncio.Event() if outgoing.expects_continue else None
-        self._sender = spawn(self._send_body(body), "request body")
-
-    def _write_head(self, fields: Fields, content: bytes) -> None:
-        start_line = f"{self.outgoing.method} {self.outgoing.target} HTTP/1.1"
-        self.stream.write(format_head(start_line, fields) + content)
+            self.stream.write(head)
+            self._invited = asyncio.Event() if outgoing.expects_continue else None
+            self._sender = spawn(self._send_body(body), "request body")
 
     async def _send_body(self, body: Body) -> None:
         stream, outgoing = self.stream, self.outgoing
@@ -287,30 +285,32 @@ class _Exchange:
 
     # Receiving
 
-    async def _final_head(self) -> ResponseHead:
+    async def _after_interim(self, head: ResponseHead) -> ResponseHead:
+        """The final head that follows the interim `head`, and perhaps others."""
         for _ in range(INTERIM_RESPONSES):
-            head = parse_response_head(await self._read_head(), self.outgoing.method)
-            if head.status >= FIRST_FINAL_STATUS:
-                return head
             if head.status == _CONTINUE and self._invited is not None:
                 self._invited.set()
             if self.outgoing.on_interim is not None:
                 await self.outgoing.on_interim(head.status, head.headers.fields)
+            head = await self._read_head()
+            if head.status >= FIRST_FINAL_STATUS:
+                return head
         raise BadMessage("There are too many interim responses.")
 
-    async def _read_head(self) -> bytes:
+    async def _read_head(self) -> ResponseHead:
         stream = self.stream
-        while (end := stream.buffer.find(_END_OF_HEAD)) < 0:
-            if len(stream.buffer) > RESPONSE_HEAD_BYTES:
-                raise BadMessage("The head is too long.")
-            refuse_ambiguity(stream.buffer.removesuffix(b"\r"))
+        while (end := stream.buffer.find(END_OF_HEAD)) < 0:
+            if stream.buffer:
+                _refuse_endless(stream.buffer)
             if not await stream.receive():
                 self.got_nothing = self.got_nothing and not stream.buffer
                 raise ConnectionGone
         self.got_nothing = False
-        end += len(_END_OF_HEAD)
+        end += len(END_OF_HEAD)
+        if end > RESPONSE_HEAD_BYTES:
+            raise BadMessage("The head is too long.")
         head, stream.buffer = stream.buffer[:end], stream.buffer[end:]
-        return head
+        return parse_response_head(head, self.outgoing.method)
 
     async def _end_failed(self, failure: BaseException) -> BaseException:
         """Give up, and say what is to blame: the source of the request's body, or the server."""
@@ -318,6 +318,13 @@ class _Exchange:
         if self._sender is not None:
             await cancel(self._sender)
         return self._source_failure or _translated(failure) or failure
+
+
+def _refuse_endless(partial: bytes) -> None:
+    """Raise BadMessage if the head that begins with `partial` might never end."""
+    if len(partial) > RESPONSE_HEAD_BYTES:
+        raise BadMessage("The head is too long.")
+    refuse_ambiguity(partial.removesuffix(b"\r"))
 
 
 def _translated(failure: BaseException) -> ClientError | None:

@@ -6,6 +6,7 @@ as the protocol does: head, body, answer.
 
 import asyncio
 import logging
+import re
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,16 +14,18 @@ from typing import cast
 from shared.errors import ApplicationError
 from shared.http.answer import Framing, answer_head, framing_of, interim_head
 from shared.http.body import MinimumRate, StreamBody
-from shared.http.head import BadMessage, RequestHead, parse_request_head, refuse_ambiguity
+from shared.http.head import END_OF_HEAD, BadMessage, RequestHead, parse_request_head, refuse_ambiguity
 from shared.http.messages import Fields, Handler, NoBody, Pieces, Request, Response
 from shared.http.problems import HTTPError, problem
 from shared.http.stream import ConnectionGone, DeadlineReached, Stream
-from shared.ids import new_id
+from shared.ids import new_request_id
+from shared.observability import metrics
 
 _log = logging.getLogger(__name__)
 
 _NO_BODY = NoBody()
-_END_OF_HEAD = b"\r\n\r\n"
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
+EMPTY_LINES_BYTES = 8
 _CONTINUE = 100
 _OUR_FAULT = HTTPError(500, "Something went wrong on our side.")
 
@@ -148,13 +151,18 @@ class Connection:
             if self._is_stopping or not await stream.receive():
                 return None
             self._is_idle = False
-        end = stream.buffer.find(_END_OF_HEAD)
-        if end <= 0:
+        else:
+            await asyncio.sleep(
+                0
+            )  # a client that sends request after request must let others have their turn
+        self._skip_empty_lines()
+        end = stream.buffer.find(END_OF_HEAD)
+        if end < 0:
             end = await self._wait_for_head()
             if end < 0:
                 return None
         stream.set_deadline(None)
-        end += len(_END_OF_HEAD)
+        end += len(END_OF_HEAD)
         if end > limits.head_bytes:
             raise BadMessage(f"The head is longer than {limits.head_bytes} bytes.", 431)
         head, stream.buffer = stream.buffer[:end], stream.buffer[end:]
@@ -164,12 +172,7 @@ class Connection:
         """Where the head ends, once all of it is there; -1 when the client closed before its first byte."""
         stream, limits = self.stream, self._limits
         stream.set_deadline(limits.head_seconds)
-        while True:
-            while stream.buffer.startswith(b"\r\n"):  # empty lines before a request (RFC 9112 section 2.2)
-                stream.buffer = stream.buffer[2:]
-            end = stream.buffer.find(_END_OF_HEAD)
-            if end >= 0:
-                return end
+        while (end := stream.buffer.find(END_OF_HEAD)) < 0:
             if len(stream.buffer) > limits.head_bytes:
                 raise BadMessage(f"The head is longer than {limits.head_bytes} bytes.", 431)
             refuse_ambiguity(stream.buffer.removesuffix(b"\r"))  # such a head might never end
@@ -177,6 +180,17 @@ class Connection:
                 if stream.buffer:
                     raise BadMessage("The head is incomplete.")
                 return -1
+            self._skip_empty_lines()
+        return end
+
+    def _skip_empty_lines(self) -> None:
+        """Those that some clients send before a request (RFC 9112 section 2.2): a few, no flood."""
+        found = _EMPTY_LINES.match(self.stream.buffer)
+        end = found.end() if found else 0
+        if end > EMPTY_LINES_BYTES:
+            raise BadMessage("There are too many empty lines before the request.")
+        if end:
+            self.stream.buffer = self.stream.buffer[end:]
 
     def _request(self, head: RequestHead) -> Request:
         stream = self.stream
@@ -279,8 +293,10 @@ class Connection:
 
 def refuse(stream: Stream, status: int, detail: str) -> None:
     """Answer what never became a request, as the last thing on this connection."""
-    request_id = str(new_id())
-    _log.info("request refused", extra={"status": status, "detail": detail, "refused_as": request_id})
+    request_id = new_request_id()
+    said = {"request_id": request_id, "peer": stream.peer, "status": status, "detail": detail}
+    _log.info("request refused", extra=said)
+    metrics.REFUSED.labels(status).inc()
     response = problem(HTTPError(status, detail), request_id)
     response.headers.append(("X-Request-ID", request_id))
     stream.write(answer_head(response, Framing.LENGTH, "1.1", keep_alive=False) + cast(bytes, response.body))

@@ -21,6 +21,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 Rules = Mapping[str, Callable[[Any], str | None]]
 
 JSON_LIMIT_BYTES = 1_048_576  # far above any document of ours, far below what would hurt
+MAX_ERRORS = 50  # named in one answer: it must not be many times larger than the request
+MAX_SHOWN_CHARACTERS = 100  # of a name that is not ours
 NO_RULES: Rules = MappingProxyType({})
 
 
@@ -34,8 +36,8 @@ async def read_json(request: Request, type_: type[T], rules: Rules = NO_RULES) -
         raise HTTPError(415, "The body must be application/json.", [("Accept", "application/json")])
     try:
         document = msgspec.json.decode(await request.body.read(JSON_LIMIT_BYTES))
-    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
-        raise Malformed("The body is not valid JSON.") from broken
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise Malformed("The body is not valid JSON, or too deeply nested.") from broken
     return _Conversion(rules).convert(document, type_)
 
 
@@ -85,6 +87,8 @@ class _Conversion:
             return self._struct(document, nested, path)
         try:
             value = msgspec.convert(document, type_, strict=self.strict)
+        except RecursionError:
+            return self._refuse(path, "Too deeply nested")
         except msgspec.ValidationError as wrong:
             detail, _, inner = str(wrong).partition(" - at `$")
             return self._refuse(path + inner.rstrip("`"), detail)
@@ -97,10 +101,11 @@ class _Conversion:
             known = {each.encode_name for each in msgspec.structs.fields(type_)}
             for name in document:
                 if name not in known:
-                    self._refuse(_join(path, name), "Unknown field")
+                    self._refuse(_join(path, name[:MAX_SHOWN_CHARACTERS]), "Unknown field")
 
     def _refuse(self, path: str, detail: str) -> None:
-        self.errors.append(FieldError(path, detail))
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(FieldError(path, detail))
 
 
 def _join(path: str, name: str) -> str:

@@ -19,6 +19,7 @@ import h11
 from shared.http.messages import Fields, Headers
 from shared.observability import metrics
 
+END_OF_HEAD = b"\r\n\r\n"
 HEADER_FIELDS = 100  # a browser sends about 20; each one costs us time and memory
 
 # How a body ends, where it is not a number of bytes.
@@ -44,7 +45,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]*+|\[[0-9A-Fa-f:.]++\])(?::[
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]+)([^#]*)")
 _DIGITS = re.compile(r"[0-9]{1,15}")  # a petabyte is enough; int() would take signs and underscores
 _ONCE = ("host", "content-length", "transfer-encoding")  # repeated, each would be ambiguous
-_RARE = ("transfer-encoding", "upgrade", "expect")
+_RARE = frozenset({"transfer-encoding", "upgrade", "expect"})
 
 SWITCHING_PROTOCOLS = 101
 FIRST_FINAL_STATUS = 200
@@ -104,8 +105,8 @@ def request_by_pattern(head: bytes) -> RequestHead | None:
     if matched is None:
         return None
     method, target, block = matched.groups()
-    headers, repeated = _split(block)
-    if repeated or "host" not in headers or any(name in headers for name in _RARE):
+    headers = _split(block)
+    if headers is None or "host" not in headers or not _RARE.isdisjoint(headers):
         return None
     return _request_head(method.decode(), target.decode(), "1.1", headers)
 
@@ -116,32 +117,25 @@ def response_by_pattern(head: bytes, request_method: str) -> ResponseHead | None
     if matched is None:
         return None
     status, reason, block = matched.groups()
-    headers, repeated = _split(block)
-    if repeated:
+    headers = _split(block)
+    if headers is None:
         return None
     return _response_head(int(status), reason.decode("latin-1"), "1.1", headers, request_method)
 
 
-def _split(block: bytes) -> tuple[Headers, bool]:
-    """A block of well-formed header lines; and whether a name that may stand only once is repeated."""
+def _split(block: bytes) -> Headers | None:
+    """A block of well-formed header lines; None when a name that may stand only once is repeated."""
     fields: Fields = []
-    joined: dict[str, str] = {}
-    repeated = False
     for line in block.decode("latin-1").split("\r\n"):
-        if not line:
-            break
         name, _, value = line.partition(":")
-        value = value.strip(" \t")
-        key = name.lower()
-        fields.append((name, value))
-        if key in joined:
-            joined[key] = f"{joined[key]}, {value}"
-            repeated = repeated or key in _ONCE
-        else:
-            joined[key] = value
+        fields.append((name, value.strip(" \t")))
+    fields.pop()  # what follows the last line's end
     if len(fields) > HEADER_FIELDS:
         raise BadMessage(f"There are more than {HEADER_FIELDS} header fields.", 431)
-    return Headers(fields, joined), repeated
+    headers = Headers(fields)
+    if len(headers) != len(fields) and any(len(headers.all(name)) > 1 for name in _ONCE):
+        return None
+    return headers
 
 
 # The other way: h11 decides
@@ -171,6 +165,8 @@ def response_by_h11(head: bytes, request_method: str) -> ResponseHead:
         raise BadMessage("This is not a response.")
     headers = _headers_of(event)
     reason, version = event.reason.decode("latin-1"), event.http_version.decode()
+    if version not in ("1.0", "1.1"):
+        raise BadMessage("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
     return _response_head(event.status_code, reason, version, headers, request_method)
 
 
@@ -181,7 +177,8 @@ def _ask_h11(connection: h11.Connection, head: bytes) -> object:
         connection.receive_data(head)
         return connection.next_event()
     except h11.RemoteProtocolError as refused:
-        raise BadMessage(f"The head is malformed: {refused}.", refused.error_status_hint) from refused
+        # What h11 says quotes the line, and that may hold a token: it must reach neither log nor client.
+        raise BadMessage("The head is malformed.", refused.error_status_hint) from None
 
 
 def refuse_ambiguity(data: bytes) -> None:
@@ -227,9 +224,8 @@ def _origin_form(method: str, target: str, host: str) -> str:
 def _request_head(method: str, target: str, version: str, headers: Headers) -> RequestHead:
     if not _HOST.fullmatch(headers.get("host") or ""):
         raise BadMessage("Host is not a host name.")
-    framing = _framing(headers, version)
-    head = RequestHead(method, target, headers, 0 if framing is None else framing, version)
-    head.keep_alive = _keeps_alive(headers, version)
+    framing = _framing(headers, version) or 0
+    head = RequestHead(method, target, headers, framing, version, _keeps_alive(headers, version))
     expect = headers.get("expect")
     if expect is not None and version == "1.1":
         if expect.lower() != "100-continue":
@@ -274,6 +270,8 @@ def _keeps_alive(headers: Headers, version: str) -> bool:
     connection = headers.get("connection")
     if connection is None:
         return version == "1.1"
+    if connection == "keep-alive":
+        return True
     options = [option.strip() for option in connection.lower().split(",")]
     return "close" not in options and (version == "1.1" or "keep-alive" in options)
 
@@ -283,11 +281,8 @@ def _keeps_alive(headers: Headers, version: str) -> bool:
 
 def format_head(start_line: str, fields: Fields) -> bytes:
     """A head for the wire. Raises ValueError when a field would break out of its line."""
-    lines = [start_line]
-    lines += [f"{name}: {value}" for name, value in fields]
-    lines.append("\r\n")
-    head = "\r\n".join(lines)
-    ends = len(fields) + 2
-    if head.count("\r") != ends or head.count("\n") != ends or "\0" in head:
+    lines = [start_line, *map(": ".join, fields)]
+    content = "".join(lines)
+    if "\r" in content or "\n" in content or "\0" in content:
         raise ValueError("A header field has a line break or NUL in it.")
-    return head.encode("latin-1")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

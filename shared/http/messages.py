@@ -15,37 +15,26 @@ from shared.context import ANONYMOUS, Principal, Trace
 Fields = list[tuple[str, str]]
 
 
-class Headers:
-    """The header fields of one message: order and spelling kept, names looked up in lower case."""
+class Headers(dict[str, str]):
+    """The header of one message: names in lower case to values; repeated fields are joined by ", ".
 
-    __slots__ = ("_joined", "fields")
+    (RFC 9110 section 5.3.) `fields` has them one by one, in order and as they were spelled.
+    """
 
-    def __init__(self, fields: Fields, joined: dict[str, str] | None = None) -> None:
-        """`joined`, when the parser has it already, maps each lower-case name to its combined value."""
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Fields) -> None:
         self.fields = fields
-        self._joined = _join(fields) if joined is None else joined
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """The value of `name` (lower case); repeated fields are joined by ", " (RFC 9110 section 5.3)."""
-        return self._joined.get(name, default)
+        for name, value in fields:
+            key = name.lower()
+            self[key] = f"{self[key]}, {value}" if key in self else value
 
     def all(self, name: str) -> list[str]:
         """Every value of `name` (lower case), one for each line that carried it."""
         return [value for key, value in self.fields if key.lower() == name]
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._joined
-
     def __repr__(self) -> str:
-        return f"Headers({', '.join(self._joined)})"  # names only: values may be secret
-
-
-def _join(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for name, value in fields:
-        key = name.lower()
-        joined[key] = f"{joined[key]}, {value}" if key in joined else value
-    return joined
+        return f"Headers({', '.join(self)})"  # names only: values may be secret
 
 
 class Body(Protocol):
@@ -74,6 +63,22 @@ class NoBody:
     async def read(self, limit: int) -> bytes:
         """Nothing, whatever the limit."""
         return b""
+
+
+class WholeBody:
+    """A body that has arrived already."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.length: int | None = len(content)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.content:
+            yield self.content
+
+    async def read(self, limit: int) -> bytes:
+        """All of it; whoever made this has seen to its length."""
+        return self.content
 
 
 class Pieces(Protocol):
@@ -128,6 +133,8 @@ class Response:
     reason: str = ""
 
 
+# What only looks at the request, and not at its answer, may be a plain function that returns what the next
+# handler returns: one coroutine less for every request.
 Handler = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Handler], Handler]
 

@@ -28,6 +28,7 @@ class Stream(asyncio.Protocol):
         "_deadline",
         "_drained",
         "_failure",
+        "_is_late",
         "_loop",
         "_on_connected",
         "_on_gone",
@@ -45,10 +46,11 @@ class Stream(asyncio.Protocol):
     def __init__(self, on_connected: "Callable[[Stream], None] | None" = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_connected = on_connected
-        self._received: asyncio.Future[None] | None = None
+        self._received: asyncio.Future[bool] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._deadline: float | None = None
+        self._is_late = False
         self._timer: asyncio.TimerHandle | None = None
         self._reading_paused = False
         self._writing_paused = False
@@ -60,24 +62,24 @@ class Stream(asyncio.Protocol):
 
     # Reading
 
-    async def receive(self) -> bool:
-        """Wait until more has arrived in `buffer`. False at the end of the stream.
+    def receive(self) -> "asyncio.Future[bool]":
+        """To be awaited until more has arrived in `buffer`: then True; False at the end of the stream.
 
         Raises DeadlineReached, or ConnectionGone when the connection was lost.
         """
         if self._failure is not None:
             raise self._failure
+        if self._is_late:
+            raise DeadlineReached
+        received = self._loop.create_future()
         if self.at_eof:
-            return False
+            received.set_result(False)
+            return received
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
-        self._received = self._loop.create_future()
-        try:
-            await self._received
-        finally:
-            self._received = None
-        return not self.at_eof
+        self._received = received
+        return received
 
     # Writing
 
@@ -110,6 +112,7 @@ class Stream(asyncio.Protocol):
 
     def set_deadline(self, seconds: float | None) -> None:
         """From now on, whoever waits for the peer gets DeadlineReached after `seconds`; None for never."""
+        self._is_late = False
         if seconds is None:
             self._deadline = None
             return
@@ -128,6 +131,7 @@ class Stream(asyncio.Protocol):
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
             return
         self._deadline = None
+        self._is_late = True  # also for a peer who always has something to say, but never what we wait for
         for waiter in (self._received, self._drained):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(DeadlineReached())
@@ -190,10 +194,9 @@ class Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """More has come."""
         self.buffer = self.buffer + data if self.buffer else data
-        waiter = self._received
-        if waiter is not None:
-            if not waiter.done():
-                waiter.set_result(None)
+        waiter, self._received = self._received, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(True)
         elif len(self.buffer) > READ_AHEAD_BYTES and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
@@ -202,7 +205,7 @@ class Stream(asyncio.Protocol):
         """The peer sends no more; it may still read, so the connection stays open for a while."""
         self.at_eof = True
         if self._received is not None and not self._received.done():
-            self._received.set_result(None)
+            self._received.set_result(False)
         if self._on_gone is not None:
             self._loop.call_later(HALF_CLOSED_SECONDS, self._gone)
         return not self.is_encrypted  # TLS has no half-closed state here

@@ -5,6 +5,7 @@ client_address  the pure part of that: whose X-Forwarded-For is believed
 access_log      one JSON line and the metrics of every request
 errors          failures become application/problem+json
 body_limit      413 for what is too long, whether announced or not
+buffer_body     small bodies from strangers are read before the upstream is asked (gateway)
 authenticate    a bearer token becomes a principal (gateway)
 authorize       roles a route asks for (gateway)
 identity        signed identity headers become a principal (services)

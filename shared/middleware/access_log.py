@@ -6,12 +6,9 @@ The line holds no query, header or body, so no token or password can be in it. I
 
 import time
 from asyncio import CancelledError
-from collections.abc import AsyncIterator
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Set
 from json.encoder import encode_basestring_ascii as quote
 from typing import NamedTuple
-
-from prometheus_client import Counter, Histogram
 
 from shared.context import Trace
 from shared.http.messages import Body, Handler, Middleware, Pieces, Request, Response
@@ -21,17 +18,20 @@ from shared.observability.logs import lines, timestamp
 UPSTREAM_SECONDS = "upstream_seconds"  # note: how long we waited for the upstream's response head
 CLIENT_GONE = 499  # nginx's status for a client that left before its answer was complete
 
+_SERVER_ERRORS = 500  # and above (RFC 9110 section 15.6)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _OTHER = "OTHER"  # a client can invent methods without end; the number of metrics must stay bounded
 _NO_ROUTE = "(none)"
 _NO_TRACE = Trace("", "")
 
 
-def access_log(process: str) -> Middleware:
-    """`process` is the name that the lines carry."""
+def access_log(process: str, quiet: Set[str] = frozenset()) -> Middleware:
+    """`process` is the name that the lines carry. Routes in `quiet`, which are asked for every few seconds by
+    whoever watches over the process, are counted but have no line.
+    """
 
-    log = _AccessLog(process)
-    metrics.IN_FLIGHT.set_function(lambda: _Exchange.open)
+    log = _AccessLog(process, quiet)
+    metrics.IN_FLIGHT.set_function(lambda: log.open)
 
     def wrap(handler: Handler) -> Handler:
         async def observed(request: Request) -> Response:
@@ -61,21 +61,23 @@ class _Kept(NamedTuple):
     """What is the same for all requests of one route, method and class of status."""
 
     route: str  # quoted
-    requests: Counter
-    latency: Histogram
+    durations: metrics.Durations
 
 
 class _AccessLog:
-    def __init__(self, process: str) -> None:
+    def __init__(self, process: str, quiet: Set[str]) -> None:
         self._process = quote(process)
+        self._quiet = quiet
         self._kept: dict[tuple[str, str, int], _Kept] = {}
+        self.open = 0  # exchanges; counted by hand, because a gauge costs as much as the rest of one
 
     def write(self, exchange: "_Exchange", level: str, status: int) -> None:
         request = exchange.request
         seconds = time.perf_counter() - exchange.started
         kept = self._keep(request, status)
-        kept.requests.inc()
-        kept.latency.observe(seconds)
+        kept.durations.add(seconds)
+        if request.route in self._quiet:
+            return
         trace = request.trace or _NO_TRACE
         waited = request.notes.get(UPSTREAM_SECONDS)
         user_id = request.principal.user_id
@@ -96,8 +98,8 @@ class _AccessLog:
         kept = self._kept.get(key)
         if kept is None:
             route = request.route or _NO_ROUTE
-            requests = metrics.REQUESTS.labels(route, method, f"{status // 100}xx")
-            kept = self._kept[key] = _Kept(quote(route), requests, metrics.LATENCY.labels(route))
+            durations = metrics.ANSWERED.durations(route, method, f"{status // 100}xx")
+            kept = self._kept[key] = _Kept(quote(route), durations)
         return kept
 
 
@@ -105,7 +107,6 @@ class _Exchange:
     """One request from its head to the last byte of its response."""
 
     __slots__ = ("_log", "bytes_in", "bytes_out", "request", "started")
-    open = 0  # of all; counted by hand, because a gauge costs as much as the rest of this class
 
     def __init__(self, log: _AccessLog, request: Request) -> None:
         self._log = log
@@ -116,12 +117,12 @@ class _Exchange:
         self.bytes_in = announced or 0
         if announced is None:
             request.body = _Counted(request.body, self)
-        _Exchange.open += 1
+        log.open += 1
 
     def end(self, status: int, *, broken: bool = False) -> None:
         """`broken`: the response stopped in its middle through no fault of the client."""
-        _Exchange.open -= 1
-        level = "error" if broken or status >= HTTPStatus.INTERNAL_SERVER_ERROR else "info"
+        self._log.open -= 1
+        level = "error" if broken or status >= _SERVER_ERRORS else "info"
         self._log.write(self, level, status)
 
 

@@ -10,7 +10,7 @@ token may be good. Who comes without one to a route that allows it is not concer
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
@@ -19,7 +19,7 @@ from shared import context
 from shared.auth import jwt
 from shared.auth.jwks import JWKSCache
 from shared.auth.jwt import Claims, TokenRefused
-from shared.auth.revocation import RevocationMirror
+from shared.auth.revocation_mirror import RevocationMirror
 from shared.auth.settings import TokenSettings
 from shared.context import Principal
 from shared.errors import Unavailable
@@ -57,7 +57,7 @@ class AccessTokens:
         self._capacity = capacity
         self._clock = clock
         self._remembered: OrderedDict[bytes, tuple[Claims, Principal]] = OrderedDict()
-        metrics.TOKENS_REMEMBERED.set_function(lambda: len(self._remembered))
+        metrics.show(metrics.TOKENS_REMEMBERED, lambda: len(self._remembered))
 
     def refuse_while_stale(self) -> None:
         """Raises Unavailable while we cannot know what has been revoked."""
@@ -88,6 +88,7 @@ class AccessTokens:
 
     async def _verify(self, token: str) -> Claims:
         await self._keys.refresh_for(jwt.key_id_of(token))
+        metrics.TOKENS_VERIFIED.inc()
         return jwt.verify(
             token,
             self._keys.keys,
@@ -110,9 +111,9 @@ def anonymous() -> Middleware:
     """Asks nobody: an `Authorization` field is not ours to read. Notes only where the request came from."""
 
     def wrap(handler: Handler) -> Handler:
-        async def unidentified(request: Request) -> Response:
+        def unidentified(request: Request) -> Awaitable[Response]:
             request.principal = Principal(client_address=request.client_address)
-            return await handler(request)
+            return handler(request)
 
         return unidentified
 
@@ -127,7 +128,11 @@ def authenticate(tokens: AccessTokens, demand: Literal["optional", "required"]) 
         async def authenticated(request: Request) -> Response:
             credentials = request.headers.get("authorization")
             if credentials is not None:
-                request.principal = await _identify(tokens, credentials, request.client_address)
+                token = _bearer_token(credentials)
+                try:
+                    request.principal = await tokens.principal_of(token, request.client_address)
+                except TokenRefused as refused:
+                    raise _refusal(refused) from refused
                 context.principal.set(request.principal)
             elif is_required:
                 tokens.refuse_while_stale()
@@ -139,15 +144,6 @@ def authenticate(tokens: AccessTokens, demand: Literal["optional", "required"]) 
         return authenticated
 
     return wrap
-
-
-async def _identify(tokens: AccessTokens, credentials: str, client_address: str) -> Principal:
-    try:
-        return await tokens.principal_of(_bearer_token(credentials), client_address)
-    except TokenRefused as refused:
-        metrics.TOKENS_REFUSED.labels(refused.reason).inc()
-        detail = _TELLING_REASONS.get(refused.reason, "The access token is not valid.")
-        raise _Challenged(detail, error="invalid_token") from refused
 
 
 def _bearer_token(credentials: str) -> str:
@@ -162,6 +158,12 @@ def _bearer_token(credentials: str) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise _Challenged("This needs an access token of type Bearer.")
     return token.strip(" ")
+
+
+def _refusal(refused: TokenRefused) -> "_Challenged":
+    metrics.TOKENS_REFUSED.labels(refused.reason).inc()
+    detail = _TELLING_REASONS.get(refused.reason, "The access token is not valid.")
+    return _Challenged(detail, error="invalid_token")
 
 
 class _Challenged(HTTPError):

@@ -3,7 +3,7 @@
 The gateway puts it behind `authenticate`, a service behind `identity`: neither relies on the other's check.
 """
 
-from collections.abc import Set
+from collections.abc import Awaitable, Set
 
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.messages import Handler, Middleware, Request, Response
@@ -13,12 +13,12 @@ def authorize(roles: Set[str]) -> Middleware:
     """Raises Unauthenticated or Forbidden. No `roles` let everyone pass."""
 
     def wrap(handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Response:
+        def guarded(request: Request) -> Awaitable[Response]:
             if request.principal.is_anonymous:
                 raise Unauthenticated("Log in to do this.")
             if request.principal.roles.isdisjoint(roles):
                 raise Forbidden("Your account may not do this.")
-            return await handler(request)
+            return handler(request)
 
         return guarded if roles else handler
 

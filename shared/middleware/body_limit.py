@@ -1,6 +1,6 @@
 """Bodies that are longer than a route allows: 413, before the first byte where the length is announced."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from shared.http.messages import Body, Handler, Middleware, Request, Response
 from shared.http.problems import PayloadTooLarge
@@ -10,13 +10,13 @@ def body_limit(limit: int) -> Middleware:
     """`limit` is in bytes; 0 allows any length. What is not announced (chunked) is counted as it passes."""
 
     def wrap(handler: Handler) -> Handler:
-        async def limited(request: Request) -> Response:
+        def limited(request: Request) -> Awaitable[Response]:
             length = request.body.length
             if length is None:
                 request.body = _Limited(request.body, limit)
             elif length > limit:
                 raise PayloadTooLarge(limit)
-            return await handler(request)
+            return handler(request)
 
         return limited if limit else handler
 

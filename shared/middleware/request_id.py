@@ -4,12 +4,12 @@ Outermost of all: what stands inside finds `request.id`, `.trace`, `.client_addr
 context variables set. Every response carries `X-Request-ID`.
 """
 
-import os
 import re
 import time
 
 from shared import context
 from shared.http.messages import Handler, Middleware, Request, Response
+from shared.ids import new_request_id
 from shared.middleware.client_address import TrustedProxies
 from shared.observability.tracing import begin_span
 
@@ -25,15 +25,16 @@ def request_id(trusted_proxies: TrustedProxies = _NONE_TRUSTED) -> Middleware:
 
     `X-Request-Deadline` (milliseconds left) becomes the context's deadline: a caller may shorten its time.
     """
+    has_proxies = bool(trusted_proxies)
 
     def wrap(handler: Handler) -> Handler:
         async def identified(request: Request) -> Response:
             get = request.headers.get
             sent = get("x-request-id")
-            request.id = sent if sent is not None and _GOOD_ID.fullmatch(sent) else os.urandom(16).hex()
+            request.id = sent if sent is not None and _GOOD_ID.fullmatch(sent) else new_request_id()
             request.trace = begin_span(get("traceparent"))
             request.client_address = request.peer
-            if trusted_proxies and trusted_proxies.trusts(request.peer):
+            if has_proxies and trusted_proxies.trusts(request.peer):
                 _believe(request, trusted_proxies)
             context.request_id.set(request.id)
             context.trace.set(request.trace)

@@ -62,8 +62,8 @@ lines = Lines(sys.stdout)
 
 def timestamp(seconds: float) -> str:
     """`seconds` since the epoch as RFC 3339 in UTC with milliseconds."""
-    whole, fraction = divmod(seconds, 1)
-    return f"{_whole_second(int(whole))}.{int(fraction * 1000):03d}Z"
+    whole = int(seconds)
+    return f"{_whole_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
 
 
 _last_second = (-1, "")

@@ -4,27 +4,104 @@ Label values come from our own tables (route patterns, method names we know), ne
 their number stays bounded.
 """
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import REGISTRY, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BOUNDS = (*(str(float(bound)) for bound in LATENCY_BUCKETS), "+Inf")
 
-REQUESTS = Counter("http_requests", "Requests answered", ["route", "method", "status_class"])
-LATENCY = Histogram(
-    "http_request_duration_seconds", "From head received to response sent", ["route"], buckets=LATENCY_BUCKETS
-)
+
+class Durations:
+    """How long some requests took: how many fell into each bucket, and all their seconds together.
+
+    The library's own histogram locks and loops; at every request that would cost more than the log line.
+    """
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * len(_BOUNDS)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more request, which took `seconds`."""
+        self.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+
+class _Answered(Collector):
+    """The requests answered, by route, method and class of status; told to Prometheus when it asks."""
+
+    def __init__(self) -> None:
+        self._durations: defaultdict[tuple[str, str, str], Durations] = defaultdict(Durations)
+
+    def durations(self, route: str, method: str, status_class: str) -> Durations:
+        """Where requests of one kind are counted: to be kept by whoever counts them."""
+        return self._durations[route, method, status_class]
+
+    def describe(self) -> Iterable[Metric]:
+        return [_requests_family(), _latency_family()]
+
+    def collect(self) -> Iterator[Metric]:
+        requests, latency = _requests_family(), _latency_family()
+        routes: defaultdict[str, list[Durations]] = defaultdict(list)
+        for labels, durations in self._durations.items():
+            requests.add_metric(labels, sum(durations.buckets))
+            routes[labels[0]].append(durations)
+        for route, parts in routes.items():
+            buckets = accumulate(map(sum, zip(*(part.buckets for part in parts), strict=True)))
+            seconds = sum(part.seconds for part in parts)
+            latency.add_metric([route], list(zip(_BOUNDS, buckets, strict=True)), seconds)
+        yield requests
+        yield latency
+
+
+def _requests_family() -> CounterMetricFamily:
+    labels = ["route", "method", "status_class"]
+    return CounterMetricFamily("http_requests", "Requests answered", labels=labels)
+
+
+def _latency_family() -> HistogramMetricFamily:
+    meaning = "From head received to response sent"
+    return HistogramMetricFamily("http_request_duration_seconds", meaning, labels=["route"])
+
+
+ANSWERED = _Answered()
+REGISTRY.register(ANSWERED)
 IN_FLIGHT = Gauge("http_requests_in_flight", "Requests being answered now")
 CONNECTIONS = Gauge("http_server_connections", "Open client connections")
+REFUSED = Counter("http_requests_refused", "Connections cut for what came instead of a request", ["status"])
 PARSED_BY_H11 = Counter("http_heads_by_h11", "Heads that left the fast path", ["side"])
 POOL_CONNECTIONS = Gauge("http_pool_connections", "Connections to an upstream", ["origin", "state"])
 POOL_WAITING = Gauge("http_pool_waiting", "Requests waiting for an upstream connection", ["origin"])
 UPSTREAM_FAILURES = Counter("upstream_failures", "Upstream attempts that failed", ["upstream", "reason"])
 DATABASE_POOL = Gauge("database_pool", "PostgreSQL connections and waiting requests", ["state"])
-TOKENS_REMEMBERED = Gauge("auth_tokens_remembered", "Verified access tokens kept in memory")
+TOKENS_VERIFIED = Counter("auth_tokens_verified", "Access tokens checked by their signature, not by memory")
 TOKENS_REFUSED = Counter("auth_tokens_refused", "Access tokens refused", ["reason"])
-REVOCATION_AGE = Gauge("revocation_mirror_age_seconds", "Time since the store's last sign of life")
-REVOCATION_ENTRIES = Gauge("revocation_mirror_entries", "Revocations held in memory")
-PASSWORD_HASHES = Gauge("bcrypt_hashes_running", "Password hashes being computed")
-PASSWORD_QUEUE = Gauge("bcrypt_queue", "Password hashes waiting for a core")
+
+# What only some processes have: under /metrics from `show` on, so that no zero stands for "there is none".
+TOKENS_REMEMBERED = Gauge("auth_tokens_remembered", "Verified access tokens kept in memory", registry=None)
+REVOCATION_AGE = Gauge(
+    "revocation_mirror_age_seconds", "Time since the store's last sign of life", registry=None
+)
+REVOCATION_ENTRIES = Gauge("revocation_mirror_entries", "Revocations held in memory", registry=None)
+PASSWORD_HASHES = Gauge("bcrypt_hashes_running", "Password hashes being computed", registry=None)
+PASSWORD_QUEUE = Gauge("bcrypt_queue", "Password hashes waiting for a core", registry=None)
+_shown: set[Gauge] = set()
+
+
+def show(gauge: Gauge, value: Callable[[], float]) -> None:
+    """From now on `gauge`, asked by Prometheus, says what `value` returns. The latest call counts."""
+    gauge.set_function(value)
+    if gauge not in _shown:
+        _shown.add(gauge)
+        REGISTRY.register(gauge)
 
 
 def exposition() -> bytes:

@@ -14,8 +14,8 @@ _VERSION_0_LENGTH = 55
 
 def begin_span(traceparent: str | None) -> Trace:
     """A new span: a child of the one that `traceparent` names, or the root of a new trace."""
-    span_id = os.urandom(8).hex()
     matched = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if matched is None or (matched[0].startswith("00") and len(matched[0]) != _VERSION_0_LENGTH):
-        return Trace(os.urandom(16).hex(), span_id)
-    return Trace(matched[1], span_id, matched[2], matched[3])
+        random = os.urandom(24).hex()
+        return Trace(random[:32], random[32:])
+    return Trace(matched[1], os.urandom(8).hex(), matched[2], matched[3])

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from shared.config import LOOPBACK, Environment
 from shared.http.client import Timeouts
-from shared.proxy.routes import DEFAULT_BODY_LIMIT_BYTES, DEFAULT_TIMEOUTS, Auth, Route
+from shared.ports import SERVICES
+from shared.proxy.routes import DEFAULT_BODY_LIMIT_BYTES, DEFAULT_TIMEOUTS, MOST_BUFFERED_BYTES, Auth, Route
 from shared.proxy.toml_file import File, Table
 
-_SERVICES = ("auth", "product", "inventory", "order", "payment", "chat")
 _AUTHS = ("none", "optional", "required")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 9.1; upper and lower case differ
 _PREFIX = re.compile(r"/|(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")  # whole segments, as they read when decoded
@@ -78,7 +78,7 @@ def read_config(path: Path, environment: Environment) -> GatewayConfig:
 
 
 def _variables(environment: Environment) -> Callable[[str], str | None]:
-    implied = {f"{service.upper()}_URL": environment.service_url(service) for service in _SERVICES}
+    implied = {f"{service.upper()}_URL": environment.service_url(service) for service in SERVICES}
     implied |= {"BIND_HOST": LOOPBACK, "PORT_BASE": str(environment.port_base)}
 
     def variable(name: str) -> str | None:
@@ -131,12 +131,15 @@ def _route(table: Table, upstreams: dict[str, UpstreamConfig]) -> Route:
         auth=cast(Auth, table.choice("auth", "required", _AUTHS)),
         roles=frozenset(table.texts("roles")),
         body_limit=table.integer("body_limit", DEFAULT_BODY_LIMIT_BYTES),
+        buffer_body=table.flag("buffer_body"),
         strip_prefix=table.flag("strip_prefix"),
         raw_path=table.flag("raw_path"),
         timeouts=_timeouts(table.table("timeouts")),
     )
     if route.upstream and route.upstream not in upstreams:
         table.note("upstream", f"there is no [upstream.{route.upstream}]")
+    if route.buffer_body and not 0 < route.body_limit <= MOST_BUFFERED_BYTES:
+        table.note("buffer_body", f"needs a body_limit from 1 to {MOST_BUFFERED_BYTES}")
     if route.roles and route.auth != "required":
         table.note("roles", 'need auth = "required"')
     table.done()

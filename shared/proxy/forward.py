@@ -14,7 +14,7 @@ from shared.auth.identity import IdentitySigner
 from shared.errors import ApplicationError, DeadlineExceeded, Unavailable
 from shared.http.client import Client, ClientResponse, OnInterim, ResponseTimeout, Timeouts
 from shared.http.client import ResponseBody as UpstreamBody
-from shared.http.messages import Fields, Request, Response
+from shared.http.messages import Body, Fields, Request, Response, WholeBody
 from shared.http.pool import ClientError, ConnectFailed, PoolExhausted
 from shared.http.problems import HTTPError
 from shared.middleware.access_log import UPSTREAM_SECONDS
@@ -75,7 +75,7 @@ class Forward:
         self, request: Request, target: str, fields: Fields, timeouts: Timeouts
     ) -> tuple[ClientResponse, Target]:
         """The answer's head, from the first target that can be reached. Raises ClientError."""
-        unreachable = ConnectFailed()
+        unreachable: ConnectFailed | None = None
         tried: list[Target] = []
         while (place := self._upstream.choose(monotonic(), tried)) is not None:
             try:
@@ -84,12 +84,12 @@ class Forward:
                 place.failed(monotonic())
                 tried.append(place)
                 unreachable = failed
-        raise unreachable
+        raise unreachable or ConnectFailed()
 
     async def _exchange(
         self, place: Target, request: Request, target: str, fields: Fields, timeouts: Timeouts
     ) -> ClientResponse:
-        headers, body = request.headers, request.body
+        headers, body = request.headers, _content(request.body)
         place.in_flight += 1
         try:
             answer = await self._client.request(
@@ -97,11 +97,11 @@ class Forward:
                 request.method,
                 target,
                 fields,
-                b"" if body.length == 0 else body,
+                body,
                 host=headers.get("host") or "",
                 timeouts=timeouts,
                 on_interim=_relay_to(request),
-                expects_continue="expect" in headers and body.length != 0 and request.version == "1.1",
+                expects_continue=request.expects_continue,
             )
         except BaseException as failed:
             place.in_flight -= 1
@@ -110,6 +110,13 @@ class Forward:
             raise
         place.answered()
         return answer
+
+
+def _content(body: Body) -> Body | bytes:
+    """What is known already goes out in one piece with the head."""
+    if body.length == 0:
+        return b""
+    return body.content if isinstance(body, WholeBody) else body
 
 
 def _relay_to(request: Request) -> OnInterim:

@@ -122,7 +122,7 @@ def _traced(fields: Fields, trace: Trace, headers: Headers) -> Fields:
 
 
 _FROM_UPSTREAM = FieldFilter(_HOP_BY_HOP | {"via", "x-request-id"})
-_FROM_UPSTREAM_INTERIM = FieldFilter(_HOP_BY_HOP | {"content-length"})
+_FROM_UPSTREAM_INTERIM = FieldFilter(_HOP_BY_HOP | {"content-length", "x-request-id"})
 
 
 def returned(headers: Headers) -> Fields:

@@ -18,12 +18,16 @@ from shared.http.problems import HTTPError
 Auth = Literal["none", "optional", "required"]
 
 DEFAULT_BODY_LIMIT_BYTES = 10_485_760
+MOST_BUFFERED_BYTES = 1_048_576  # of one request
 DEFAULT_TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # told apart by identity: hashing all fields would cost
 class Route:
-    """One `[[route]]`. `methods` empty means all; `body_limit` is in bytes, 0 for none."""
+    """One `[[route]]`. `methods` empty means all; `body_limit` is in bytes, 0 for none.
+
+    `buffer_body` reads all of a request before it takes a connection to the upstream.
+    """
 
     prefix: str
     upstream: str
@@ -31,6 +35,7 @@ class Route:
     auth: Auth = "required"
     roles: frozenset[str] = frozenset()
     body_limit: int = DEFAULT_BODY_LIMIT_BYTES
+    buffer_body: bool = False
     strip_prefix: bool = False
     raw_path: bool = False
     timeouts: Timeouts = DEFAULT_TIMEOUTS

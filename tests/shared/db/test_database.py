@@ -10,7 +10,8 @@ import pytest
 
 from shared.config import ConfigError, Secret
 from shared.db.database import Database
-from shared.errors import Unavailable
+from shared.db.pool import ConnectionPool, database_errors
+from shared.errors import Invalid, Unavailable
 from shared.observability import metrics
 from tests.shared.db.own_postgres import OwnPostgres
 
@@ -258,3 +259,19 @@ def test_a_url_that_cannot_be_read_is_not_shown(url_text: str, tmp_path: Path) -
         Database(Secret(url_text), tmp_path)
     assert "pa%zz" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+async def test_a_connection_whose_server_says_nothing_for_too_long_is_cut(url: Secret) -> None:
+    pool = ConnectionPool(url, 2, held_seconds=0.2)
+    async with pool:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            with pytest.raises(Unavailable), database_errors():
+                async with pool.connection() as connection:
+                    await connection.execute("SELECT pg_sleep(60)")
+            async with pool.connection() as connection:
+                await connection.execute("SELECT 1")
+
+
+async def test_a_value_that_postgresql_cannot_take_is_invalid(database: Database) -> None:
+    with pytest.raises(Invalid):
+        await _write(database, "NUL \0 inside")

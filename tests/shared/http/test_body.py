@@ -28,7 +28,9 @@ def decode(decoder: Decoder, arriving: list[bytes]) -> tuple[bytes, bytes]:
     content = rest = b""
     for data in arriving:
         piece, rest = decoder.decode(rest + data)
-        content += piece
+        while piece:  # a decoder may stop early, so that others have their turn
+            content += piece
+            piece, rest = decoder.decode(rest)
     return content, rest
 
 
@@ -95,15 +97,25 @@ def test_what_we_accept_h11_accepts_too(symbols: list[bytes]) -> None:
         b"fffffffffffff\r\n",
         b"1" * 2000,
         b"5;" + b"a" * 2000,
+        (b"1;" + b"a" * 1000 + b"\r\nx\r\n") * 17,
         b"0\r\n" + b"a" * 9000,
         b"0\r\n" + b"a: b\r\n" * 3000,
     ],
 )
 def test_unclear_chunks_are_refused(wire: bytes) -> None:
+    decoder = ChunkedDecoder()
     with pytest.raises(BadMessage):
-        ChunkedDecoder().decode(wire)
+        decode(decoder, [wire])
 
 
 def test_extensions_are_checked_and_ignored() -> None:
     content, rest = ChunkedDecoder().decode(b'5;a=b;c="d;\\"e";f\r\nhello\r\n0\r\n\r\n')
     assert (content, rest) == (b"hello", b"")
+
+
+def test_many_tiny_chunks_are_decoded_a_part_at_a_time() -> None:
+    wire = chunked([b"x"] * 5000)
+    content, rest = ChunkedDecoder().decode(wire)
+    assert 0 < len(content) < 5000
+    assert decode(ChunkedDecoder(), [wire]) == (b"x" * 5000, b"")
+    assert rest

@@ -170,6 +170,7 @@ async def test_an_answer_that_began_is_never_asked_for_again() -> None:
         b"not http\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 101,
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
     ],
 )
 async def test_malformed_answers(answer: bytes) -> None:

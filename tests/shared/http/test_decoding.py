@@ -16,7 +16,7 @@ class Price(msgspec.Struct):
     currency: str
 
 
-class Item(msgspec.Struct):
+class Item(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1)]
     price: Price
     tags: list[str] = []
@@ -61,6 +61,20 @@ async def test_every_bad_field_is_named_with_its_path() -> None:
 async def test_documents_of_the_wrong_shape_are_invalid(document: bytes) -> None:
     with pytest.raises(Invalid):
         await read(document)
+
+
+@pytest.mark.parametrize("document", [b"[" * 30_000, b'{"a":' * 30_000])
+async def test_deep_nesting_is_malformed(document: bytes) -> None:
+    with pytest.raises(Malformed):
+        await read(document)
+
+
+async def test_an_answer_is_not_many_times_larger_than_the_request() -> None:
+    unknown = b",".join(b'"%d":1' % number for number in range(20_000))
+    with pytest.raises(Invalid) as refused:
+        await read(b'{"name":"","price":1,' + unknown + b',"' + b"x" * 100_000 + b'":1}')
+    assert len(refused.value.fields) <= 50
+    assert max(len(each.field) for each in refused.value.fields) <= 100
 
 
 @pytest.mark.parametrize("document", [b"", b"{", b'{"name":"\xff"}', b"{} {}"])

@@ -244,6 +244,7 @@ def test_response_framing(head: bytes, method: str, framing: int) -> None:
         plain_response(start="HTTP/1.1 101 Switching Protocols"),
         plain_response(start="HTTP/1.1 20 OK"),
         plain_response(start="ICY 200 OK"),
+        plain_response("Content-Length: 7", start="HTTP/2.0 200 OK"),
     ],
 )
 def test_malformed_responses_are_refused(head: bytes) -> None:
@@ -255,3 +256,19 @@ def test_malformed_responses_are_refused(head: bytes) -> None:
 def test_no_field_breaks_out_of_its_line(field: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="line break"):
         format_head("HTTP/1.1 200 OK", [field])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        plain_request("Host: a", "Authorization : Bearer SECRET"),
+        plain_request("Host: a", "Author ization: Bearer SECRET"),
+        plain_request("Host: a", start="GET /?token=SECRET x HTTP/1.1"),
+        plain_request("Host: a", start="GET /?token=SECRET\xe9 HTTP/1.1"),
+    ],
+)
+def test_a_refusal_never_quotes_the_head(head: bytes) -> None:
+    with pytest.raises(BadMessage) as refused:
+        parse_request_head(head)
+    assert "SECRET" not in repr(refused.value)
+    assert refused.value.__cause__ is None

@@ -343,3 +343,72 @@ async def test_interim_responses_are_not_sent_to_http_1_0() -> None:
 
     async with serve(handler, "127.0.0.1", 0) as server, connected_to(server) as client:
         assert (await client.exchange(b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_flood_of_empty_lines_is_refused_at_once() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connected_to(server) as client:
+        client.send(b"\r\n" * 500_000)
+        assert (await client.read_head()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_an_empty_line_between_pipelined_requests_is_skipped() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server, connected_to(server) as client:
+        answers = await client.exchange(
+            b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n" + LAST
+        )
+    assert re.findall(rb"X-Target: (\S+)", answers) == [b"/1", b"/2"]
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20_000,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 200_000,
+    ],
+    ids=["requests", "chunks"],
+)
+async def test_a_flood_on_one_connection_does_not_keep_the_others_waiting(flood: bytes) -> None:
+    """The loop comes round often while the flood is worked off: a hundred times is no accident."""
+
+    async def handler(request: Request) -> Response:
+        async for _ in request.body:
+            pass
+        return Response(200)  # and never a wait of its own
+
+    async with serve(handler, "127.0.0.1", 0) as server, connected_to(server) as client:
+        reading = asyncio.create_task(client.reader.read())
+        client.send(flood)
+        rounds = 0
+        async with asyncio.timeout(30):
+            while rounds < 100:
+                await asyncio.sleep(0)
+                rounds += 1
+        async with connected_to(server) as other:
+            other.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await other.read_head()).startswith(b"HTTP/1.1 200 ")
+        reading.cancel()
+
+
+async def test_a_head_that_never_ends_is_cut_off_however_busy_the_client_is() -> None:
+    async with serve(echo, "127.0.0.1", 0, limits=QUICK) as server, connected_to(server) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+
+        async def dribble() -> None:
+            while True:
+                client.send(b"A: b\r\n")
+                await asyncio.sleep(0.02)
+
+        dribbling = asyncio.create_task(dribble())
+        assert (await client.read_head()).startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 431 "))
+        dribbling.cancel()
+
+
+async def test_what_is_refused_is_logged_without_what_it_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with serve(echo, "127.0.0.1", 0) as server, connected_to(server) as client:
+        answer = await client.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization : Bearer SECRET\r\n\r\n")
+    assert b"SECRET" not in answer
+    (record,) = [record for record in caplog.records if record.message == "request refused"]
+    assert (record.__dict__["peer"], record.__dict__["status"]) == ("127.0.0.1", 400)
+    assert record.__dict__["request_id"].encode() in answer
+    assert "SECRET" not in str(record.__dict__)
