@@ -19,15 +19,7 @@ from services.auth.service import AccountService, SessionService
 from services.auth.settings import REVOCATION_SLACK, AuthSettings
 from services.auth.signing_keys import KeyRing
 from services.auth.tokens import SignedTokens
-from services.auth.upkeep import (
-    DROP_SECONDS,
-    ERASE_SECONDS,
-    KEYS_SECONDS,
-    SPREAD_SECONDS,
-    KeyUpkeep,
-    ensure_admin,
-    repeatedly,
-)
+from services.auth.upkeep import duties, ensure_admin, keep_up
 from shared.auth.revocation_store import RevocationStore
 from shared.config import Environment
 from shared.db.database import Database
@@ -62,16 +54,8 @@ async def main(environment: Environment) -> None:
         readiness.require("store", store.check)
         readiness.require("signing keys", keys.check)
 
-        async def erase_sealed() -> None:
-            await repository.erase_sealed_successors(settings.sessions.grace)
-
-        for name, work, seconds in (
-            ("signing keys", KeyUpkeep(keys, store), KEYS_SECONDS),
-            ("revocations", revocations.spread, SPREAD_SECONDS),
-            ("sealed successors", erase_sealed, ERASE_SECONDS),
-            ("what is over", repository.drop_what_is_over, DROP_SECONDS),
-        ):
-            await stack.enter_async_context(background(repeatedly(name, work, seconds), name))
+        upkeep = keep_up(database, duties(keys, store, revocations, repository, settings.sessions.grace))
+        await stack.enter_async_context(background(upkeep, "upkeep"))
         await stack.enter_async_context(background(ensure_admin(accounts, settings.admin), "admin"))
         routes = auth_routes(accounts, sessions, keys, settings.tokens)
         await stack.enter_async_context(serve_service(service, routes, readiness))

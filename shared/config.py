@@ -35,6 +35,11 @@ class Secret:
         return "(secret)"
 
 
+def identity_key_setting(caller: str, callee: str) -> str:
+    """The name of the setting with the key that signs what `caller` says to `callee`."""
+    return f"IDENTITY_KEY_{caller.upper()}_{callee.upper()}"
+
+
 class Environment:
     """Reads settings from `values` (normally os.environ). Every method raises ConfigError on a bad value."""
 
@@ -108,6 +113,10 @@ class Environment:
             raise ConfigError(key, f"is not set and {path} does not exist; ./scripts/up makes it") from None
         except OSError as unreadable:
             raise ConfigError(key, f"cannot read {path}: {unreadable.strerror}") from None
+
+    def identity_key(self, caller: str, callee: str) -> Secret:
+        """The key that signs what `caller` says to `callee`: the secret `IDENTITY_KEY_<CALLER>_<CALLEE>`."""
+        return self.secret(identity_key_setting(caller, callee))
 
     # What PORT_BASE implies
 

@@ -1,4 +1,4 @@
-"""Identifiers: UUID version 7 (RFC 9562 section 5.7), which sort by the time they were made."""
+"""Identifiers: UUID version 7 (RFC 9562 section 5.7), which sort by the time they were made; request ids."""
 
 import os
 import time
@@ -13,6 +13,11 @@ def new_id() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return uuid.UUID(int=value)
+
+
+def new_request_id() -> str:
+    """128 random bits in hexadecimal. Made for nearly every request, so nothing more than that."""
+    return os.urandom(16).hex()
 
 
 def parse_id(text: str) -> uuid.UUID | None:

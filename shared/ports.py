@@ -1,21 +1,26 @@
-"""Where each process of one system listens: fixed offsets from PORT_BASE.
+"""Which processes a system has, and where each listens: fixed offsets from PORT_BASE.
 
 Two systems run side by side by choosing different bases. The n-th instance of a process (honcho calls it
 `name.n`) listens 100·(n-1) higher.
 """
 
-OFFSETS = {
-    "gateway": 0,
-    "ws_gateway": 1,
-    "gateway_tls": 2,
-    "ws_gateway_admin": 8,
-    "gateway_admin": 9,
+# Every service there may be, this checkout's or one still to come. The rest follows from the name: its folder
+# under services/, database, role, secrets, and in gateway.toml ${NAME_URL}.
+SERVICES = {
     "auth": 10,
     "product": 20,
     "inventory": 30,
     "order": 40,
     "payment": 50,
     "chat": 60,
+}
+OFFSETS = {
+    "gateway": 0,
+    "ws_gateway": 1,
+    "gateway_tls": 2,
+    "ws_gateway_admin": 8,
+    "gateway_admin": 9,
+    **SERVICES,
     "postgres": 90,
     "valkey": 91,
     "kafka": 92,

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import shared
 from shared.config import CHECKOUT
+from shared.ports import OFFSETS, SERVICES
 
 # From the ground up. A module may import from its own level and from those before it.
 LEVELS = (
-    ("shared.errors", "shared.ids", "shared.ports", "shared.context", "shared.config", "shared.currency"),
+    ("shared.errors", "shared.ids", "shared.base64url", "shared.text", "shared.rules", "shared.context"),
+    ("shared.ports", "shared.config", "shared.currency"),
     ("shared.observability",),
     ("shared.tasks", "shared.runtime"),
     ("shared.http", "shared.db"),
@@ -40,7 +43,7 @@ LAYERS = {
     "upkeep": {"domain", "helper", "service", "repository", "clients", "upkeep"},  # what main lets run beside
 }
 LAYERS["main"] = {*LAYERS, "main"}
-DOMAIN_MAY_IMPORT = {"shared.errors"}  # and the standard library
+DOMAIN_MAY_IMPORT = {"shared.errors", "shared.text", "shared.rules"}  # pure; and the standard library
 MAY_SPEAK_HTTP = {"handler", "main"}
 MAY_SPEAK_SQL = {"repository"}
 
@@ -127,6 +130,24 @@ def test_imports_point_down(module: str) -> None:
 def test_no_module_imports_itself_in_the_end() -> None:
     graph = {module: _own_imports(module) - {module, "shared", "services"} for module in MODULES}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+def test_the_map_of_shared_names_everything_from_the_ground_up() -> None:
+    rows = re.findall(r"^([a-z0-9_]+(?:, [a-z0-9_]+)*)  ", shared.__doc__ or "", re.MULTILINE)
+    named = [f"shared.{name}" for row in rows for name in row.split(", ")]
+    children = {".".join(name.split(".")[:2]) for name in FILES if name.startswith("shared.")}
+    assert sorted(named) == sorted(children)
+    assert [_level(name) for name in named] == sorted(map(_level, named))
+
+
+def test_every_service_has_a_place_in_the_table_of_ports() -> None:
+    folders = {path.parent.name for path in CHECKOUT.glob("services/*/__init__.py")}
+    assert folders <= SERVICES.keys()
+
+
+def test_no_two_processes_share_a_port() -> None:
+    rpc = [offset + 5 for offset in SERVICES.values()]  # where the services answer gRPC
+    assert len({*OFFSETS.values(), *rpc}) == len(OFFSETS) + len(rpc)
 
 
 @pytest.mark.parametrize("module", MODULES)

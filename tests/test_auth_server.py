@@ -15,7 +15,7 @@ from shared.auth import jwt
 from shared.auth.identity import IdentitySigner
 from shared.auth.jwk import KeySet
 from shared.auth.jwks import JWKSCache
-from shared.auth.revocation import RevocationMirror
+from shared.auth.revocation_mirror import RevocationMirror
 from shared.auth.revocation_store import SIGNING_KEYS_CHANGED
 from shared.auth.settings import TokenSettings
 from shared.config import ConfigError, Environment
@@ -24,6 +24,7 @@ from shared.http.client import Client
 from shared.http.pool import ClientError
 from shared.tasks import background
 from tests.engines import Engines
+from tests.waiting import eventually
 
 DEADLINE = 15.0
 ADMIN = {"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD": "correct horse battery"}
@@ -38,7 +39,7 @@ class Running:
         self.environment = environment
         self._origin = environment.service_url("auth")
         self._client = client
-        self._signer = IdentitySigner(SIGNER_NAME, "auth", environment.secret("IDENTITY_KEY_GATEWAY_AUTH"))
+        self._signer = IdentitySigner(SIGNER_NAME, "auth", environment.identity_key(SIGNER_NAME, "auth"))
 
     async def call(
         self, method: str, target: str, body: object = None, principal: Principal = ANONYMOUS
@@ -56,10 +57,15 @@ class Running:
         """What a gateway's JWKSCache is given."""
         return json.dumps((await self.call("GET", "/.well-known/jwks.json"))[1]).encode()
 
+    async def samples(self) -> dict[str, float]:
+        """What /metrics says, by name with labels."""
+        response = await self._client.request(self._origin, "GET", "/metrics", [])
+        lines = (await response.body.read(1_000_000)).decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
     async def until_ready(self) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not await self._is_ready():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(self._is_ready, DEADLINE)
 
     async def _is_ready(self) -> bool:
         try:
@@ -84,8 +90,10 @@ async def running(engines: Engines, **settings: str) -> AsyncIterator[Running]:
     async with background(auth_server.main(environment), "auth server"):
         server = Running(environment, client)
         await server.until_ready()
-        yield server
-        await client.close()
+        try:
+            yield server
+        finally:
+            await client.close()
 
 
 async def test_the_story_of_a_login(engines: Engines) -> None:
@@ -112,13 +120,9 @@ async def test_the_story_of_a_login(engines: Engines) -> None:
                 status, me = await server.call("GET", "/auth/me", principal=claims.principal)
                 assert (status, me["email"]) == (200, "alice@example.com")
                 assert not revocations.refuses(claims)
-                async with asyncio.timeout(DEADLINE):
-                    while not revocations.is_fresh():  # noqa: ASYNC110
-                        await asyncio.sleep(0.01)
+                await eventually(revocations.is_fresh)
                 assert (await server.call("POST", "/auth/logout", principal=claims.principal))[0] == 204
-                async with asyncio.timeout(1):
-                    while not revocations.refuses(claims):  # noqa: ASYNC110
-                        await asyncio.sleep(0)
+                await eventually(lambda: revocations.refuses(claims), seconds=1)
 
 
 async def test_the_admin_of_the_settings_can_log_in(engines: Engines) -> None:
@@ -130,6 +134,37 @@ async def test_the_admin_of_the_settings_can_log_in(engines: Engines) -> None:
         token = answer[1]["access_token"]
         payload = jwt.verify_signature(token, KeySet.from_json(await server.fetch_keys()), ["ES256"])
         assert json.loads(payload)["roles"] == ["admin", "user"]
+
+
+async def test_another_algorithm_is_published_before_it_signs(engines: Engines) -> None:
+    kept = {
+        "DATABASE_URL_AUTH": engines.new_database().value,
+        "AUTH_KEY_ENCRYPTION_KEY": secrets.token_urlsafe(32),
+    }
+    async with running(engines, **kept):
+        pass
+    async with running(engines, **kept, SIGNING_ALGORITHM="RS256") as server:
+        account = {"email": "bob@example.com", "password": "correct horse", "display_name": "Bob"}
+        await server.call("POST", "/auth/signup", account)
+        _, tokens = await server.call("POST", "/auth/login", account)
+        keys = KeySet.from_json(await server.fetch_keys())
+        assert jwt.verify_signature(tokens["access_token"], keys, ["ES256"])
+
+        async def are_both_published() -> bool:
+            published = json.loads(await server.fetch_keys())["keys"]
+            return [key["alg"] for key in published] == ["ES256", "RS256"]
+
+        await eventually(are_both_published, DEADLINE)
+
+
+async def test_an_operator_sees_pool_and_queue(engines: Engines) -> None:
+    async with running(engines) as server:
+        samples = await server.samples()
+        assert samples['database_pool{state="idle"}'] >= 1
+        assert samples['database_pool{state="in_use"}'] >= 0
+        assert samples['database_pool{state="waiting"}'] == 0
+        assert samples["bcrypt_queue"] == 0
+        assert samples["bcrypt_hashes_running"] == 0
 
 
 async def test_it_starts_without_its_database_and_says_so(engines: Engines) -> None:
@@ -168,6 +203,7 @@ async def test_it_starts_without_its_database_and_says_so(engines: Engines) -> N
         ("IDENTITY_KEY_GATEWAY_AUTH", "short"),
         ("BCRYPT_COST", "99"),
         ("SIGNING_ALGORITHM", "HS256"),
+        ("SIGNING_ALGORITHM", "RS256"),  # which TOKEN_ALGORITHMS, below, does not accept
         ("TOKEN_ALGORITHMS", "none"),
         ("PUBLIC_URL", "shop"),
         ("ACCESS_TOKEN_SECONDS", "-1"),
@@ -181,6 +217,7 @@ async def test_a_bad_setting_names_its_key(engines: Engines, key: str, value: st
         "AUTH_KEY_ENCRYPTION_KEY": secrets.token_urlsafe(32),
         "IDENTITY_KEY_GATEWAY_AUTH": KEY,
         "DATABASE_URL_AUTH": "postgresql://auth:x@127.0.0.1:1/auth",
+        "TOKEN_ALGORITHMS": "ES256,EdDSA",
         **ADMIN,
         key: value,
     }

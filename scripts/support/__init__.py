@@ -4,10 +4,12 @@ bootstrap      makes .venv from a lock file; standard library only, as it runs b
 find_python.sh finds a Python that is new enough; `python` runs the one of .venv
 up             the launcher: engines' data, ports, honcho, the ready line, stopping
 parts          which processes listen where; `readiness` asks them whether they are ready
-keep           restarts one process for as long as it is wanted
+keep           restarts one process for as long as it is wanted; `relay` hands on what it complains of
+refusals       which processes cannot use their settings: keep tells up
 postgres, valkey   the embedded engines; `engine` is what they do the same way
 unprivileged   how root runs PostgreSQL, which refuses root
 roles          one database and one login role per service
+admin, seed    the operator's commands on services' data; `opened_database` is how they get there
 settings       the environment together with a file .env
 secret_files   secrets, made once
 service_names  which services there are

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from auth_server import MIGRATIONS, NAME
 from scripts.support.failures import SetupError, exit_status
+from scripts.support.opened_database import opened_database
 from scripts.support.settings import read_settings
 from services.auth.domain import ADMIN, ROLE, USER, Revocation, User
 from services.auth.passwords import BcryptPasswords
@@ -20,10 +21,7 @@ from services.auth.repository import PostgresAccountRepository
 from services.auth.service import AccountService, NewAccount
 from services.auth.settings import REVOCATION_SLACK, AuthSettings
 from shared.config import Environment
-from shared.db.database import Database
-from shared.errors import Conflict, Invalid, NotFound, Unavailable
-
-DATABASE_SECONDS = 5.0  # how long we wait for the database to answer and to have its schema
+from shared.errors import Conflict, Invalid, NotFound
 
 
 def main() -> int:
@@ -33,8 +31,6 @@ def main() -> int:
     environment = read_settings()
     try:
         return asyncio.run(_run(arguments, environment))
-    except Unavailable as away:
-        raise SetupError(f"the database of {NAME} cannot be used: {away.detail}") from away
     except Invalid as invalid:
         raise SetupError("; ".join(f"{each.field}: {each.detail}" for each in invalid.fields)) from None
     except (Conflict, NotFound) as refused:
@@ -116,18 +112,9 @@ class _LeftToTheServer:
 async def _accounts(environment: Environment) -> AsyncIterator[AccountService]:
     settings = AuthSettings.read(environment)
     passwords = BcryptPasswords(settings.bcrypt_cost)
-    async with Database(environment.database_url(NAME), MIGRATIONS) as database:
-        await _wait_for(database)
+    async with opened_database(environment, NAME, MIGRATIONS) as database:
         repository = PostgresAccountRepository(database, settings.access_lifetime + REVOCATION_SLACK)
         yield AccountService(repository, passwords, _LeftToTheServer())
-
-
-async def _wait_for(database: Database) -> None:
-    try:
-        async with asyncio.timeout(DATABASE_SECONDS):
-            await database.wait_until_migrated()
-    except TimeoutError:
-        await database.check()  # raises, saying why
 
 
 if __name__ == "__main__":

@@ -40,6 +40,24 @@ class Answer:
         except ValueError:
             raise Surprise("the body is not JSON") from None
 
+    def member(self, name: str) -> Any:
+        """One member of the body, which is an object; Surprise when there is no such thing."""
+        body = self.json
+        if not isinstance(body, dict) or name not in body:
+            raise Surprise(f"the body has no member {name!r}")
+        return body[name]
+
+    def header(self, name: str) -> str:
+        """Surprise when it is missing."""
+        if (value := self.headers[name]) is None:
+            raise Surprise(f"the header {name} is missing")
+        return str(value)
+
+    def bad_fields(self) -> set[str]:
+        """The fields that a problem of status 422 names."""
+        errors = self.member("errors")
+        return {str(each.get("field")) for each in errors if isinstance(each, dict)}
+
 
 class Conversation:
     """A client's exchanges with one origin."""
@@ -93,7 +111,7 @@ def _shown_answer(answer: Answer) -> str:
     reason = http.client.responses.get(answer.status, "")
     lines = [f"← {answer.status} {reason}  ({answer.milliseconds:.0f} ms)"]
     lines += [f"  {name}: {answer.headers[name]}" for name in SHOWN_ANSWER_HEADERS if name in answer.headers]
-    return _indented([*lines, *_shown_body(json.loads(answer.body) if _is_json(answer) else None)]) + "\n"
+    return _indented([*lines, *_shown_body(answer.json if _is_json(answer) else None)]) + "\n"
 
 
 def _is_json(answer: Answer) -> bool:

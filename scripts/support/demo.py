@@ -14,6 +14,7 @@ from scripts.support.failures import exit_status
 from scripts.support.settings import read_settings
 from shared.config import Environment
 
+LOGIN_MEMBERS = ("access_token", "token_type", "expires_in", "refresh_token", "session_id")
 LOGOUT_BITES_SECONDS = 1.0  # far more than the gateway needs
 
 
@@ -41,21 +42,18 @@ class Demo:
 
     def _anyone_reads_the_catalogue(self) -> None:
         self._step("Anyone may read the catalogue")
-        page = self._gateway.expect(200, "GET", "/products?limit=2").json
-        _check(isinstance(page["items"], list), "a page has items")
+        page = self._gateway.expect(200, "GET", "/products?limit=2")
+        _check(isinstance(page.member("items"), list), "a page has items")
 
     def _sign_up(self) -> None:
         self._step("Sign up; an address can be taken only once")
         account = {"email": self._email, "password": self._password, "display_name": "Demo"}
-        _check(
-            self._gateway.expect(201, "POST", "/auth/signup", account).json["email"] == self._email, "email"
-        )
+        made = self._gateway.expect(201, "POST", "/auth/signup", account)
+        _check(made.member("email") == self._email, "the account has the address that was given")
         self._gateway.expect(409, "POST", "/auth/signup", account)
         self._step("A bad form is refused, and every bad field is named")
         bad = {"email": "nobody", "password": "", "display_name": ""}
-        named = {
-            each["field"] for each in self._gateway.expect(422, "POST", "/auth/signup", bad).json["errors"]
-        }
+        named = self._gateway.expect(422, "POST", "/auth/signup", bad).bad_fields()
         _check(named >= {"email", "password"}, f"all bad fields are named, not only {named}")
 
     def _log_in(self) -> dict[str, str]:
@@ -64,17 +62,13 @@ class Demo:
         return self._log_in_as(self._email, self._password)
 
     def _log_in_as(self, email: str, password: str) -> dict[str, str]:
-        answer = self._gateway.expect(200, "POST", "/auth/login", {"email": email, "password": password}).json
-        _check(
-            {"access_token", "refresh_token", "expires_in", "session_id"} <= answer.keys(), "login's members"
-        )
-        return dict(answer)
+        answer = self._gateway.expect(200, "POST", "/auth/login", {"email": email, "password": password})
+        return {name: answer.member(name) for name in LOGIN_MEMBERS}
 
     def _use(self, token: str) -> None:
         self._step("The token says who asks; without one there is nobody")
-        _check(
-            self._gateway.expect(200, "GET", "/auth/me", token=token).json["email"] == self._email, "email"
-        )
+        me = self._gateway.expect(200, "GET", "/auth/me", token=token)
+        _check(me.member("email") == self._email, "it is who logged in")
         self._gateway.expect(401, "GET", "/auth/me")
         self._step("A forged token is refused, and so is the work of an admin")
         self._gateway.expect(401, "GET", "/auth/me", token=f"{token[:-4]}AAAA")
@@ -84,9 +78,9 @@ class Demo:
         self._step("An admin makes a product")
         token = self._log_in_as(*self._admin())["access_token"]
         made = self._gateway.expect(201, "POST", "/products", _product("Demo kettle"), token=token)
-        target = made.headers["Location"]
+        target = made.header("Location")
         self._step("Everyone sees it; whoever has this version already need not load it again")
-        tag = self._gateway.expect(200, "GET", target).headers["ETag"]
+        tag = self._gateway.expect(200, "GET", target).header("ETag")
         self._gateway.expect(304, "GET", target, headers={"If-None-Match": tag})
         self._step("A change must know what it changes")
         change = {"price": {"amount": 24000, "currency": "KRW"}}
@@ -94,8 +88,7 @@ class Demo:
         self._gateway.expect(412, "PATCH", target, change, token=token, headers={"If-Match": tag})
         self._step("A bad product is refused, and every bad field is named")
         bad = {"name": "", "price": {"amount": -1, "currency": "XYZ"}}
-        answer = self._gateway.expect(422, "POST", "/products", bad, token=token).json
-        named = {each["field"] for each in answer["errors"]}
+        named = self._gateway.expect(422, "POST", "/products", bad, token=token).bad_fields()
         _check(named >= {"name", "price.amount", "price.currency"}, f"all bad fields, not only {named}")
         self._step("Out of the catalogue with it")
         self._gateway.expect(204, "DELETE", target, token=token)
@@ -116,9 +109,9 @@ class Demo:
 
     def _refresh(self, refresh_token: str) -> dict[str, str]:
         self._step("A fresh access token for a refresh token, which is good for one use")
-        tokens = self._gateway.expect(200, "POST", "/auth/refresh", {"refresh_token": refresh_token}).json
-        _check(tokens["refresh_token"] != refresh_token, "the refresh token rotates")
-        return dict(tokens)
+        answer = self._gateway.expect(200, "POST", "/auth/refresh", {"refresh_token": refresh_token})
+        _check(answer.member("refresh_token") != refresh_token, "the refresh token rotates")
+        return {name: answer.member(name) for name in LOGIN_MEMBERS}
 
     def _log_out(self, tokens: dict[str, str]) -> None:
         self._step("Log out: from now on both tokens are worth nothing")

@@ -14,7 +14,7 @@ from typing import IO, Protocol
 from scripts.support.failures import SetupError
 from scripts.support.locks import held
 from scripts.support.records import Records, end
-from scripts.support.signal_queue import SignalQueue
+from scripts.support.signal_queue import SignalQueue, stop_among
 
 START_SECONDS = 60.0  # crash recovery of a large database takes its time
 LEFTOVER_SECONDS = 5.0
@@ -84,7 +84,7 @@ def _serve(engine: Engine, server: subprocess.Popen[bytes], signals: SignalQueue
     engine.configure()
     Records(engine.home).write(f"{engine.name}-ready", server.pid)
     print(f"{engine.name}: serves on 127.0.0.1:{engine.port}", flush=True)
-    while not _told_to_stop(signals.wait(None)):
+    while not stop_among(signals.wait(None)):
         if server.poll() is not None:
             raise SetupError(f"the server ended with status {server.returncode}; see {_log(engine)}")
     _wait_for_clients(engine)
@@ -95,17 +95,13 @@ def _answers_in_time(engine: Engine, server: subprocess.Popen[bytes], signals: S
     """False when told to stop meanwhile."""
     deadline = time.monotonic() + START_SECONDS
     while not engine.is_answering():
-        if _told_to_stop(signals.wait(POLL_SECONDS)):
+        if stop_among(signals.wait(POLL_SECONDS)):
             return False
         if server.poll() is not None:
             raise SetupError(f"the server did not start: {_last_line(_log(engine))} (see {_log(engine)})")
         if time.monotonic() > deadline:
             raise SetupError(f"the server does not answer after {START_SECONDS:g} s; see {_log(engine)}")
     return True
-
-
-def _told_to_stop(arrived: list[signal.Signals]) -> bool:
-    return signal.SIGTERM in arrived or signal.SIGINT in arrived
 
 
 def _wait_for_clients(engine: Engine) -> None:

@@ -5,9 +5,16 @@ from collections.abc import Callable
 
 from shared.config import ConfigError
 
+BAD_SETTING = 2  # the exit status of every process of ours that cannot use a setting
+
 
 class SetupError(Exception):
     """Something about this machine stands in the way; the message says what to do about it."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        """`status` is the process's exit status."""
+        super().__init__(message)
+        self.status = status
 
 
 def exit_status(name: str, main: Callable[[], int]) -> int:
@@ -15,9 +22,9 @@ def exit_status(name: str, main: Callable[[], int]) -> int:
     try:
         return main()
     except ConfigError as bad:
-        return _one_line(name, str(bad), 2)
+        return _one_line(name, str(bad), BAD_SETTING)
     except SetupError as failure:
-        return _one_line(name, str(failure), 1)
+        return _one_line(name, str(failure), failure.status)
     except OSError as failure:  # a full disk, a folder that cannot be written
         where = f"{failure.filename}: " if failure.filename else ""
         return _one_line(name, f"{where}{failure.strerror or failure}", 1)

@@ -4,16 +4,19 @@ is_new_enough() {
         "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
-python=
-for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
-    if is_new_enough "$candidate"; then
-        python=$candidate
-        break
-    fi
-done
+choose_python() {
+    for python; do
+        is_new_enough "$python" && return
+    done
+    return 1
+}
 
-if [ -z "$python" ]; then
+if [ -n "${PYTHON:-}" ]; then
+    choose_python "$PYTHON"
+else
+    choose_python python3.13 python3.12 python3.11 python3
+fi || {
     found=$("${PYTHON:-python3}" --version 2>&1) || found="no python3"
     echo "Plainstack needs Python 3.11 or newer; found: $found. Set PYTHON to a newer one." >&2
     exit 1
-fi
+}

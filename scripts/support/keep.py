@@ -3,25 +3,36 @@
 honcho stops everything as soon as one process ends, hence this process in between. It passes SIGTERM and
 SIGINT on and then ends as the command does. When whoever started it is gone, it stops the command and leaves.
 The command finds `.venv/bin` first on its PATH.
+
+`--after postgres,valkey` puts the first start off until those are ready, so that a system that is coming up
+does not look like one that is broken. It is no promise: after AFTER_SECONDS the command starts without them.
 """
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from scripts.support.failures import exit_status
+from scripts.support.failures import BAD_SETTING, exit_status
+from scripts.support.parts import Part, parts_of, runs_here
+from scripts.support.readiness import why_not_ready
 from scripts.support.records import Records, parent_of
-from scripts.support.signal_queue import SignalQueue
+from scripts.support.refusals import Refusals
+from scripts.support.relay import Relay
+from scripts.support.signal_queue import SignalQueue, stop_among
 from scripts.support.spawning import spawn
 from shared.config import CHECKOUT, Environment
+from shared.ports import OFFSETS
 
 FIRST_DELAY = 0.25  # seconds: back within one second of a death
 LONGEST_DELAY = 30.0
 ALIVE_LONG_ENOUGH = 5.0  # seconds after which a death counts as the first one again
 PARENT_POLL_SECONDS = 0.5
+AFTER_SECONDS = 10.0  # the longest that the first start is put off
+AFTER_POLL_SECONDS = 0.1
 STOP_SECONDS = 4.3  # honcho sends SIGKILL after 5 s
 
 
@@ -45,59 +56,97 @@ class Parents:
 
 
 class Keeper:
-    """Keeps one command running."""
+    """Keeps one command running, the first time after all of `after` are ready."""
 
-    def __init__(self, command: list[str], environment: Environment) -> None:
+    def __init__(self, command: list[str], environment: Environment, after: Sequence[Part] = ()) -> None:
         name = environment.values.get("HONCHO_PROCESS_NAME", "")
         self._command = command
         self._name = name or os.path.basename(command[-1])
         self._variables = with_venv_first(environment.values)
+        self._after = after
         self._records = Records(environment.home.absolute())
+        self._refusals = Refusals(environment.home.absolute())
         self._parents = Parents(under_honcho=bool(name))
         self._signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
     def run(self) -> int:
         """Returns the command's last status when told to stop."""
         self._record_us()
+        if self._wait_for_others() is not None:
+            return 0
         delay: float | None = None
         while True:
             started = time.monotonic()
-            child = self._start()
-            if (stop := self._wait(child, None)) is not None:
-                return self._stop(child, stop)
+            child, errors = self._start()
+            if (stop := self._wait_for_end(child, errors)) is not None:
+                return self._stop(child, errors, stop)
+            errors.close()
+            if child.returncode == BAD_SETTING:
+                self._refusals.write(self._name, errors.last_line())
             delay = next_delay(delay, time.monotonic() - started)
             self._say(f"{_how_it_ended(child.returncode)}, starts again in {delay:g} s")
-            if self._wait(None, delay) is not None:
+            if self._pause(delay) is not None:
                 return 0
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> tuple[subprocess.Popen[bytes], Relay]:
         """In a group of its own: honcho signals our whole group, and nobody shall be told twice to drain."""
-        child = spawn(self._command, death_signal=signal.SIGTERM, environment=self._variables, own_group=True)
+        self._refusals.remove(self._name)
+        child = spawn(
+            self._command,
+            death_signal=signal.SIGTERM,
+            environment=self._variables,
+            errors=subprocess.PIPE,
+            own_group=True,
+        )
+        assert child.stderr is not None
         self._records.write(self._name, child.pid)
-        return child
+        return child, Relay(child.stderr)
 
-    def _wait(self, child: subprocess.Popen[bytes] | None, seconds: float | None) -> signal.Signals | None:
-        """Wait for `child`'s end or until `seconds` have passed; the signal if we are to stop."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while child is None or child.poll() is None:
-            rest = PARENT_POLL_SECONDS if deadline is None else deadline - time.monotonic()
-            if rest <= 0:
-                return None
-            for number in self._signals.wait(min(rest, PARENT_POLL_SECONDS)):
-                if number != signal.SIGCHLD:
-                    return number
-            if self._parents.are_gone():
-                return signal.SIGTERM
+    # Waiting; each returns the signal if we are to stop meanwhile
+
+    def _wait_for_others(self) -> signal.Signals | None:
+        deadline = time.monotonic() + AFTER_SECONDS
+        for part in self._after:
+            while why := why_not_ready(part):
+                if time.monotonic() > deadline:
+                    self._say(f"starts, although {part.name} is not ready: {why}")
+                    return None
+                if (stop := self._pause(AFTER_POLL_SECONDS)) is not None:
+                    return stop
         return None
 
-    def _stop(self, child: subprocess.Popen[bytes], number: signal.Signals) -> int:
+    def _wait_for_end(self, child: subprocess.Popen[bytes], errors: Relay) -> signal.Signals | None:
+        while child.poll() is None:
+            if (stop := self._wait(PARENT_POLL_SECONDS, errors.files())) is not None:
+                return stop
+            errors.hand_on()
+        return None
+
+    def _pause(self, seconds: float) -> signal.Signals | None:
+        deadline = time.monotonic() + seconds
+        while (rest := deadline - time.monotonic()) > 0:
+            if (stop := self._wait(min(rest, PARENT_POLL_SECONDS))) is not None:
+                return stop
+        return None
+
+    def _wait(self, seconds: float, files: Sequence[int] = ()) -> signal.Signals | None:
+        """One step: until something happens, `files` can be read, or `seconds` have passed."""
+        stop = stop_among(self._signals.wait(seconds, files))
+        return stop or (signal.SIGTERM if self._parents.are_gone() else None)
+
+    # Leaving
+
+    def _stop(self, child: subprocess.Popen[bytes], errors: Relay, number: signal.Signals) -> int:
         child.send_signal(number)
-        try:
-            child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + STOP_SECONDS
+        while child.poll() is None and (rest := deadline - time.monotonic()) > 0:
+            self._signals.wait(rest, errors.files())
+            errors.hand_on()
+        if child.poll() is None:
             self._say(f"has not stopped after {STOP_SECONDS:g} s and is killed")
             child.kill()
             child.wait()
+        errors.close()
         return 0 if child.returncode in (0, -number) else 1
 
     def _record_us(self) -> None:
@@ -120,10 +169,32 @@ def _how_it_ended(status: int) -> str:
 
 
 def _main() -> int:
-    if len(sys.argv) == 1:
-        print("usage: scripts/keep COMMAND [ARGUMENT …]", file=sys.stderr)
-        return 2
-    return Keeper(sys.argv[1:], Environment(os.environ)).run()
+    parser = argparse.ArgumentParser(
+        prog="scripts/keep",
+        usage="%(prog)s [-h] [--after NAME[,NAME…]] COMMAND [ARGUMENT …]",
+        description="Runs a command and restarts it whenever it ends. Made for the lines of a Procfile.",
+    )
+    parser.add_argument(
+        "--after",
+        type=_names,
+        default=[],
+        metavar="NAMES",
+        help=f"put the first start off until these processes are ready, {AFTER_SECONDS:g} s at most",
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if not arguments.command:
+        parser.error("which command?")
+    environment = Environment(os.environ)
+    names = [name for name in arguments.after if runs_here(name, environment)]
+    return Keeper(arguments.command, environment, parts_of(names, environment)).run()
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := set(names) - OFFSETS.keys():
+        raise argparse.ArgumentTypeError(f"no process is called {', '.join(unknown)}")
+    return names
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.support.records import Records
+from scripts.support.service_names import embedded_services
 from shared.config import CHECKOUT, LOOPBACK, Environment
 from shared.ports import OFFSETS, port_of
 from shared.proxy.config import Address, read_config
@@ -36,6 +37,13 @@ def parts_of(names: Iterable[str], environment: Environment) -> list[Part]:
     """Those of the Procfile's processes that we know. ConfigError when the gateway's file is at fault."""
     records = Records(environment.home)
     return [Part(name, _addresses(name, environment), records) for name in names if name in OFFSETS]
+
+
+def runs_here(name: str, environment: Environment) -> bool:
+    """False for an engine in whose place an external server stands."""
+    if name == "postgres":
+        return bool(embedded_services(environment))
+    return name != "valkey" or not environment.values.get("REDIS_URL")
 
 
 def reachable(address: Address) -> Address:

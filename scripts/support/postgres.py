@@ -19,9 +19,10 @@ import psycopg
 
 from scripts.support.engine import idle, serve
 from scripts.support.failures import SetupError, exit_status
+from scripts.support.parts import runs_here
 from scripts.support.roles import create_service_databases, scram_verifier
 from scripts.support.secret_files import make_secrets
-from scripts.support.service_names import services_with_database
+from scripts.support.service_names import embedded_services
 from scripts.support.spawning import spawn
 from scripts.support.unprivileged import choose_disguise, give
 from shared.config import LOOPBACK, Environment, Secret
@@ -168,12 +169,6 @@ def _reason(stderr: str) -> str:
     return next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
 
 
-def embedded_services(environment: Environment) -> tuple[str, ...]:
-    """The services that have no DATABASE_URL_<SERVICE> of their own."""
-    names = services_with_database()
-    return tuple(name for name in names if not environment.values.get(f"DATABASE_URL_{name.upper()}"))
-
-
 def superuser_url(environment: Environment) -> Secret:
     """For tests and for operators' own psql."""
     password = environment.secret("POSTGRES_SUPERUSER_PASSWORD").value
@@ -183,10 +178,9 @@ def superuser_url(environment: Environment) -> Secret:
 
 def _main() -> int:
     environment = Environment(os.environ)
-    services = embedded_services(environment)
-    if services_with_database() and not services:
+    if not runs_here("postgres", environment):
         return idle("postgres", "every service has a DATABASE_URL_… of its own")
-    return serve(Postgres(environment, services))
+    return serve(Postgres(environment, embedded_services(environment)))
 
 
 if __name__ == "__main__":

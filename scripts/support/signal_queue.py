@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+from collections.abc import Collection, Iterable
 
 
 class SignalQueue:
@@ -15,7 +16,16 @@ class SignalQueue:
         for number in numbers:
             signal.signal(number, lambda *_: None)
 
-    def wait(self, seconds: float | None) -> list[signal.Signals]:
-        """What has arrived, oldest first; empty when nothing does within `seconds` (None: no limit)."""
-        readable, _, _ = select.select([self._reader], [], [], seconds)
-        return [signal.Signals(number) for number in os.read(self._reader, 4096)] if readable else []
+    def wait(self, seconds: float | None, files: Collection[int] = ()) -> list[signal.Signals]:
+        """What has arrived, oldest first; empty when nothing does within `seconds` (None: no limit).
+
+        Returns early, perhaps with nothing, when one of the descriptors `files` can be read.
+        """
+        readable, _, _ = select.select([self._reader, *files], [], [], seconds)
+        arrived = os.read(self._reader, 4096) if self._reader in readable else b""
+        return [signal.Signals(number) for number in arrived]
+
+
+def stop_among(arrived: Iterable[signal.Signals]) -> signal.Signals | None:
+    """The first signal that asks us to stop; None when there is only news of children."""
+    return next((number for number in arrived if number != signal.SIGCHLD), None)

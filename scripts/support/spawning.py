@@ -23,12 +23,15 @@ def spawn(
     death_signal: signal.Signals,
     environment: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
+    errors: int | None = None,
     stdin: int | None = None,
     prepare: Callable[[], None] | None = None,
     own_group: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `command`; `prepare` runs in the child before. `output` takes both its outputs.
+    """Start `command`; `prepare` runs in the child before.
 
+    `output` takes both its outputs, unless `errors` (subprocess.PIPE) takes standard error. When we have no
+    standard input, the child gets an empty one: an event loop that is given descriptor 0 for its own breaks.
     A child in its `own_group` does not get the terminal's Ctrl-C: its parent decides what it hears.
     """
     parent = os.getpid()
@@ -41,9 +44,9 @@ def spawn(
     return subprocess.Popen(
         command,
         env=environment,
-        stdin=stdin,
+        stdin=subprocess.DEVNULL if stdin is None and sys.stdin is None else stdin,
         stdout=output,
-        stderr=output,
+        stderr=output if errors is None else errors,
         process_group=0 if own_group else None,
         preexec_fn=before_exec,  # noqa: PLW1509 - every caller has one thread
     )

@@ -16,16 +16,18 @@ from pathlib import Path
 
 from honcho.environ import parse_procfile  # type: ignore[import-untyped]
 
-from scripts.support.failures import SetupError, exit_status
+from scripts.support.failures import BAD_SETTING, SetupError, exit_status
 from scripts.support.free_ports import is_free
 from scripts.support.locks import held
-from scripts.support.parts import Part, parts_of, reachable
-from scripts.support.postgres import Postgres, embedded_services
+from scripts.support.parts import Part, parts_of, reachable, runs_here
+from scripts.support.postgres import Postgres
 from scripts.support.readiness import why_not_ready
 from scripts.support.records import Identity, Records, end
+from scripts.support.refusals import Refusals
 from scripts.support.secret_files import make_secrets, secret_keys
+from scripts.support.service_names import embedded_services
 from scripts.support.settings import read_settings
-from scripts.support.signal_queue import SignalQueue
+from scripts.support.signal_queue import SignalQueue, stop_among
 from scripts.support.spawning import spawn
 from shared.config import CHECKOUT, Environment
 
@@ -45,9 +47,9 @@ class Launcher:
         self._procfile = procfile
         self._ready_seconds = ready_seconds
         self._records = Records(self._home)
-        self._services = embedded_services(environment)
+        self._refusals = Refusals(self._home)
         names = parse_procfile(procfile.read_text()).processes
-        self._parts = parts_of([name for name in names if self._is_ours(name)], environment)
+        self._parts = parts_of([name for name in names if runs_here(name, environment)], environment)
         self._signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
     def run(self) -> int:
@@ -57,19 +59,13 @@ class Launcher:
             self._end_leftovers()
             self._prepare()
             self._check_ports()
-            if _told_to_stop(self._signals.wait(0)):
+            if stop_among(self._signals.wait(0)):
                 return 0
             try:
                 return self._run_honcho()
             finally:
                 self._end(self._records.alive(), 0.0)
                 self._forget()
-
-    def _is_ours(self, name: str) -> bool:
-        """False for an engine in whose place an external server stands."""
-        if name == "postgres":
-            return bool(self._services)
-        return name != "valkey" or not self._environment.values.get("REDIS_URL")
 
     # Before anything runs
 
@@ -102,7 +98,7 @@ class Launcher:
         if any(part.name == "postgres" for part in self._parts):
             if not (self._home / "postgres").exists():
                 _say("making the PostgreSQL data folder")
-            Postgres(self._environment, self._services).prepare()
+            Postgres(self._environment, embedded_services(self._environment)).prepare()
 
     def _check_ports(self) -> None:
         for part in self._parts:
@@ -122,7 +118,7 @@ class Launcher:
                 return 0
             _say(f"ready: {_addresses(self._parts)}. Ctrl-C stops everything.")
             while honcho.poll() is None:
-                if _told_to_stop(self._signals.wait(None)):
+                if stop_among(self._signals.wait(None)):
                     return 0
             self._end(self._records.alive(), LEFTOVER_SECONDS)
             raise SetupError(f"honcho ended with status {honcho.returncode}; everything is stopped")
@@ -140,12 +136,17 @@ class Launcher:
         return honcho
 
     def _becomes_ready(self, honcho: subprocess.Popen[bytes]) -> bool:
-        """True when all parts are ready, False when told to stop. SetupError when it takes too long."""
+        """True when all parts are ready, False when told to stop.
+
+        SetupError when it takes too long, and at once when a process cannot use a setting.
+        """
         deadline = time.monotonic() + self._ready_seconds
         for part in self._parts:
             while why := why_not_ready(part):
-                if _told_to_stop(self._signals.wait(POLL_SECONDS)):
+                if stop_among(self._signals.wait(POLL_SECONDS)):
                     return False
+                if refusal := self._refusals.first():
+                    raise SetupError(refusal, BAD_SETTING)
                 if honcho.poll() is not None:
                     raise SetupError(f"honcho ended with status {honcho.returncode} before all was ready")
                 if time.monotonic() > deadline:
@@ -172,10 +173,7 @@ class Launcher:
     def _forget(self) -> None:
         for path in self._records.folder.glob("[!.]*"):
             path.unlink(missing_ok=True)
-
-
-def _told_to_stop(arrived: list[signal.Signals]) -> bool:
-    return any(number != signal.SIGCHLD for number in arrived)
+        self._refusals.forget()
 
 
 def _addresses(parts: list[Part]) -> str:

@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from scripts.support.engine import idle, serve
 from scripts.support.failures import SetupError, exit_status
+from scripts.support.parts import runs_here
 from scripts.support.secret_files import make_secrets
 from scripts.support.spawning import spawn
 from shared.config import LOOPBACK, Environment
@@ -108,7 +109,7 @@ def _program() -> Path:
 
 def _main() -> int:
     environment = Environment(os.environ)
-    if environment.values.get("REDIS_URL"):
+    if not runs_here("valkey", environment):
         return idle("valkey", "REDIS_URL is set")
     return serve(Valkey(environment))
 

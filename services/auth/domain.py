@@ -1,7 +1,6 @@
 """Who there is, which rules accounts obey, how a refresh is decided. Pure: no I/O, no clock, no chance."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Protocol
 from uuid import UUID
+
+from shared.text import is_printable, tidy, tidy_name
 
 MIN_PASSWORD_CHARACTERS, MAX_PASSWORD_CHARACTERS = 8, 1_024
 MAX_EMAIL_CHARACTERS = 254  # what fits an SMTP path (RFC 5321 section 4.5.3.1.3)
@@ -152,7 +153,7 @@ def email_fault(email: str) -> str | None:
     local_part, _, domain = email.rpartition("@")
     if len(email) > MAX_EMAIL_CHARACTERS:
         return f"Must be at most {MAX_EMAIL_CHARACTERS} characters long"
-    if len(local_part) > MAX_LOCAL_PART_CHARACTERS or not _is_printable(email):
+    if len(local_part) > MAX_LOCAL_PART_CHARACTERS or not is_printable(email):
         return "Is not an e-mail address"
     if not _LOCAL_PART.fullmatch(local_part) or not _DOMAIN.fullmatch(domain):
         return "Is not an e-mail address"
@@ -170,7 +171,7 @@ def display_name_fault(name: str) -> str | None:
     """A name is one line, blanks around it not counted."""
     if not 1 <= len(tidy_name(name)) <= MAX_DISPLAY_NAME_CHARACTERS:
         return f"Must be 1 to {MAX_DISPLAY_NAME_CHARACTERS} characters long"
-    return None if _is_printable(name) else "Must not contain control characters"
+    return None if is_printable(name) else "Must not contain control characters"
 
 
 ACCOUNT_RULES = {
@@ -182,17 +183,7 @@ ACCOUNT_RULES = {
 
 def email_key(email: str) -> str:
     """What two spellings of one address have in common."""
-    return unicodedata.normalize("NFC", email).lower()
-
-
-def tidy_name(name: str) -> str:
-    """A name as we keep it: composed (Unicode NFC), without blanks around it."""
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def _is_printable(text: str) -> bool:
-    """No control characters, surrogates, line or paragraph separators."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+    return tidy(email).lower()
 
 
 # What the use cases need

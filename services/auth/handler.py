@@ -8,6 +8,7 @@ import msgspec
 from services.auth.domain import ACCOUNT_RULES, LogoutScope, Origin, Tokens, User
 from services.auth.service import AccountService, NewAccount, SessionService
 from services.auth.signing_keys import KeyRing
+from shared.auth.jwks import JWKS_PATH, LIFETIME_SECONDS
 from shared.auth.settings import TokenSettings
 from shared.context import Principal
 from shared.errors import Unauthenticated
@@ -16,13 +17,12 @@ from shared.http.messages import Request, Response, json_response
 from shared.http.routing import Route
 from shared.ids import parse_id
 
-JWKS_PATH = "/.well-known/jwks.json"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 MAX_DEVICE_CHARACTERS = 200
-CACHE_SECONDS = 300  # no longer than verifiers keep keys; a new key is published for longer before it signs
 
 _NO_STORE = ("Cache-Control", "no-store")  # whatever answers with tokens (RFC 6749 section 5.1)
-_CACHEABLE = ("Cache-Control", f"public, max-age={CACHE_SECONDS}")
+# No verifier keeps the keys longer than our own do; a new key is published for longer before it signs.
+_CACHEABLE = ("Cache-Control", f"public, max-age={LIFETIME_SECONDS:.0f}")
 
 
 class SignUpBody(msgspec.Struct, forbid_unknown_fields=True):

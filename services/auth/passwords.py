@@ -23,11 +23,12 @@ from typing import TypeVar
 import bcrypt
 
 from shared.errors import Unavailable
-from shared.observability.metrics import PASSWORD_HASHES, PASSWORD_QUEUE
+from shared.observability.metrics import PASSWORD_HASHES, PASSWORD_QUEUE, show
 
 T = TypeVar("T")
 
 WAITING = 64
+RETRY_AFTER_SECONDS = 5.0  # about what a full queue takes on four cores at the default cost
 NICENESS = 5
 _HASH_CHARACTERS = 31  # what follows version, cost and salt
 
@@ -43,6 +44,8 @@ class BcryptPasswords:
         self._entered = 0  # running and waiting
         self._free = asyncio.Semaphore(self._at_once)
         self._threads = ThreadPoolExecutor(self._at_once, "bcrypt", initializer=_give_way)
+        show(PASSWORD_HASHES, lambda: min(self._entered, self._at_once))
+        show(PASSWORD_QUEUE, lambda: max(0, self._entered - self._at_once))
 
     async def hash(self, password: str) -> str:
         """A new salted hash."""
@@ -63,19 +66,14 @@ class BcryptPasswords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._entered >= self._most:
-            # Each in the queue needs about the time that the whole pool needs for `at_once` of them.
-            raise Unavailable("Too many passwords are being checked at the moment.", retry_after=5)
-        self._enter(1)
+            detail = "Too many passwords are being checked at the moment."
+            raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS)
+        self._entered += 1
         try:
             async with self._free:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._enter(-1)
-
-    def _enter(self, change: int) -> None:
-        self._entered += change
-        PASSWORD_HASHES.set(min(self._entered, self._at_once))
-        PASSWORD_QUEUE.set(max(0, self._entered - self._at_once))
+            self._entered -= 1
 
 
 def _digest(password: str) -> bytes:

@@ -50,7 +50,7 @@ class RevocationSpreader:
     async def spread(self) -> None:
         """Fill an empty store, and send what was not sent. Raises Unavailable."""
         if not await self._store.is_complete() and await self._store.restore(self._everything):
-            _log.warning("the store was empty or restarted; all revocations have been written again")
+            _log.info("the store was empty or restarted; all revocations have been written again")
         await self.publish(await self._repository.unsent())
 
     async def _everything(self) -> Sequence[revocation_list.Revocation]:

@@ -27,10 +27,11 @@ from services.auth.domain import (
     Tokens,
     User,
     decide_refresh,
-    tidy_name,
 )
-from shared.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
+from shared.errors import Conflict, NotFound, Unauthenticated
 from shared.ids import new_id
+from shared.rules import check
+from shared.text import tidy_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class AccountService:
 
     async def sign_up(self, account: NewAccount, roles: Sequence[str] = (USER,)) -> User:
         """A new account. Raises Invalid, or Conflict when the e-mail address is taken."""
-        _check(account)
+        check(((name, getattr(account, name)) for name in ACCOUNT_RULES), ACCOUNT_RULES)
         user = User(new_id(), account.email, tidy_name(account.display_name), tuple(roles))
         if not await self._repository.add_user(user, await self._passwords.hash(account.password)):
             raise Conflict("There is an account with this e-mail address already.", code="email-taken")
@@ -196,13 +197,6 @@ class SessionService:
         )
         await self._repository.rotate(session, used, RefreshToken(self._tokens.digest(tokens.refresh_token)))
         return tokens
-
-
-def _check(account: NewAccount) -> None:
-    faults = ((name, rule(getattr(account, name))) for name, rule in ACCOUNT_RULES.items())
-    errors = tuple(FieldError(name, fault) for name, fault in faults if fault is not None)
-    if errors:
-        raise Invalid("Some fields are not acceptable.", errors)
 
 
 def _wrong_login() -> Unauthenticated:

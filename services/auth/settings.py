@@ -36,9 +36,10 @@ class AuthSettings:
         def duration(key: str, default: float) -> timedelta:
             return timedelta(seconds=environment.seconds(key, default))
 
+        tokens = TokenSettings.read(environment)
         return cls(
-            tokens=TokenSettings.read(environment),
-            signing_algorithm=environment.choice("SIGNING_ALGORITHM", "ES256", tuple(GENERATE)),
+            tokens=tokens,
+            signing_algorithm=_signing_algorithm(environment, tokens.algorithms),
             key_encryption_key=read_encryption_key(environment.secret(ENCRYPTION_KEY_SETTING)),
             access_lifetime=duration("ACCESS_TOKEN_SECONDS", 600),
             sessions=SessionLifetimes(
@@ -50,6 +51,14 @@ class AuthSettings:
             redis_url=environment.redis_url(),
             admin=_admin(environment),
         )
+
+
+def _signing_algorithm(environment: Environment, accepted: tuple[str, ...]) -> str:
+    """SIGNING_ALGORITHM; tokens that no gateway accepts are not worth signing."""
+    algorithm = environment.choice("SIGNING_ALGORITHM", "ES256", tuple(GENERATE))
+    if algorithm not in accepted:
+        raise ConfigError("SIGNING_ALGORITHM", f"{algorithm} is not one of TOKEN_ALGORITHMS")
+    return algorithm
 
 
 def _admin(environment: Environment) -> NewAccount | None:

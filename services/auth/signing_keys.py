@@ -2,18 +2,21 @@
 
 The private part is stored encrypted; the public part is published as a JWK Set. A key goes through three
 times: it is published, it signs, and after that it is published until its last token has expired. Which key
-does what at a moment is told by its row alone, so every auth server agrees. When no key signs, one is made,
-under a lock.
+may do what at a moment is told by its row alone, so every auth server agrees; of those that may sign, the
+newest of the configured algorithm does.
+
+A key of that algorithm which will be missing in PUBLISHED_AHEAD is made now, under a lock: by the time it
+signs, every verifier has fetched it. Only where no key at all may sign, the new one does at once.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -27,13 +30,19 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import get_default_algorithms
 
 from services.auth.sealing import KEY_BYTES, CannotUnseal, seal, unseal
-from shared.auth.jwk import KeySet, encode_base64url
+from shared import base64url
+from shared.auth.jwk import KeySet
+from shared.auth.jwks import LIFETIME_SECONDS
 from shared.config import ConfigError, Secret
 from shared.errors import Unavailable
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | Ed25519PrivateKey
 
 RSA_BITS = 3072
+# Longer than any verifier keeps the JWK Set. The slack is for the auth servers beside us, which read the keys
+# every few seconds, and for a fetch that fails once.
+PUBLISHED_AHEAD = timedelta(seconds=LIFETIME_SECONDS + 60)
+RETRY_AFTER_SECONDS = 1.0  # the keys are read again sooner
 ENCRYPTION_KEY_SETTING = "AUTH_KEY_ENCRYPTION_KEY"
 
 GENERATE: dict[str, Callable[[], PrivateKey]] = {
@@ -85,7 +94,7 @@ class KeyRepository(Protocol):
 
 
 class KeyRing:
-    """The keys of the moment. `algorithm` is that of keys still to be made."""
+    """The keys of the moment. `algorithm` is the one to sign with, as soon as there is a key for it."""
 
     def __init__(self, repository: KeyRepository, encryption_key: bytes, algorithm: str) -> None:
         self._repository = repository
@@ -100,52 +109,70 @@ class KeyRing:
     def signing(self) -> SigningKey:
         """The key to sign with now. Raises Unavailable before `load` has succeeded."""
         if self._signing is None:
-            raise Unavailable("Tokens cannot be signed at the moment.", retry_after=1)
+            raise Unavailable("Tokens cannot be signed at the moment.", retry_after=RETRY_AFTER_SECONDS)
         return self._signing
 
     @property
     def published(self) -> KeySet:
         """The keys to verify with. Raises Unavailable likewise: without keys, good tokens look bad."""
         if not self._jwks:
-            raise Unavailable("Tokens cannot be checked at the moment.", retry_after=1)
+            raise Unavailable("Tokens cannot be checked at the moment.", retry_after=RETRY_AFTER_SECONDS)
         return self._published
 
     @property
     def jwks(self) -> bytes:
         """The same as a JWK Set document. Raises Unavailable likewise."""
         if not self._jwks:
-            raise Unavailable("The keys are not known yet.", retry_after=1)
+            raise Unavailable("The keys are not known yet.", retry_after=RETRY_AFTER_SECONDS)
         return self._jwks
 
     async def load(self) -> None:
-        """Read the keys, making one when none signs. Raises Unavailable."""
+        """Read the keys, making the one that is missing. Raises Unavailable."""
         keys, now = await self._repository.published_keys()
-        if not any(key.signs_at(now) for key in keys):
-            keys, now = await self._make_first()
-        jwks = json.dumps({"keys": [key.public_jwk for key in keys]}, sort_keys=True).encode()
-        self._choose([key for key in keys if key.signs_at(now)])
-        if jwks != self._jwks:
-            self._jwks, self._published = jwks, KeySet.from_json(jwks)
+        self._take(keys, now)  # first of all: who cannot open the keys that there are shall make none
+        if self._missing_from(keys, now) is not None:
+            self._take(*await self._make_missing())
 
     async def check(self) -> None:
         """For Readiness: raises Unavailable, which says why, while there is no key to sign with."""
         if self._signing is None:
             raise Unavailable(self._trouble)
 
-    async def _make_first(self) -> tuple[Sequence[StoredKey], datetime]:
+    def _missing_from(self, keys: Sequence[StoredKey], now: datetime) -> datetime | None:
+        """From when on a key is missing; None when none is."""
+        if not any(key.signs_at(now) for key in keys):
+            return now
+        later = now + PUBLISHED_AHEAD
+        is_provided = any(key.algorithm == self._algorithm and key.signs_at(later) for key in keys)
+        return None if is_provided else later
+
+    async def _make_missing(self) -> tuple[Sequence[StoredKey], datetime]:
         async with self._repository.locked():
             keys, now = await self._repository.published_keys()
-            if not any(key.signs_at(now) for key in keys):
-                made = make_key(self._algorithm, self._encryption_key, now)
-                await self._repository.add_key(made)
-                _log.info("signing key made", extra={"key_id": made.key_id, "algorithm": made.algorithm})
-                keys = [*keys, made]
-            return keys, now
+            signs_from = self._missing_from(keys, now)
+            if signs_from is None:
+                return keys, now  # another auth server was faster
+            made = await asyncio.to_thread(make_key, self._algorithm, self._encryption_key, signs_from)
+            await self._repository.add_key(made)
+        _log.info(
+            "signing key made",
+            extra={"key_id": made.key_id, "algorithm": made.algorithm, "signs_from": signs_from},
+        )
+        return [*keys, made], now
 
-    def _choose(self, keys: Sequence[StoredKey]) -> None:
-        """Of the keys that may sign, the newest does."""
-        newest = max(keys, key=lambda key: key.signs_from)
-        if self._signing is not None and self._signing.key_id == newest.key_id:
+    def _take(self, keys: Sequence[StoredKey], now: datetime) -> None:
+        """Sign and verify with `keys` from now on."""
+        if not keys:
+            return
+        jwks = json.dumps({"keys": [key.public_jwk for key in keys]}, sort_keys=True).encode()
+        self._choose(keys, now)
+        if jwks != self._jwks:
+            self._jwks, self._published = jwks, KeySet.from_json(jwks)
+
+    def _choose(self, keys: Sequence[StoredKey], now: datetime) -> None:
+        able = [key for key in keys if key.signs_at(now)]
+        newest = max(able, key=lambda key: (key.algorithm == self._algorithm, key.signs_from), default=None)
+        if newest is None or (self._signing is not None and self._signing.key_id == newest.key_id):
             return
         try:
             private = load_der_private_key(
@@ -173,14 +200,13 @@ def thumbprint(jwk: dict[str, Any]) -> str:
     """The JWK's name that nobody has to hand out (RFC 7638 section 3)."""
     required = {name: jwk[name] for name in _THUMBPRINT_MEMBERS if name in jwk}
     canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
-    return encode_base64url(hashlib.sha256(canonical.encode()).digest())
+    return base64url.encode(hashlib.sha256(canonical.encode()).digest())
 
 
 def read_encryption_key(secret: Secret) -> bytes:
     """The key that seals the private keys. ConfigError unless it is 32 bytes in base64url."""
-    text = secret.value.rstrip("=")
     try:
-        key = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        key = base64url.decode(secret.value.rstrip("="))  # with or without padding
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:

@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 
+from services.auth.repository import PostgresAccountRepository
+from services.auth.revocations import RevocationSpreader
 from services.auth.service import AccountService, NewAccount
 from services.auth.signing_keys import KeyRing
 from shared.auth.revocation_store import RevocationStore
+from shared.db.database import Database
 from shared.errors import Unavailable
+from shared.observability.trouble import Trouble
 
 SPREAD_SECONDS = 0.25  # a store that is back has all revocations again within a second
 KEYS_SECONDS = 5.0  # how late another auth server's new key is known here
@@ -20,16 +26,50 @@ Work = Callable[[], Awaitable[object]]
 _log = logging.getLogger(__name__)
 
 
-async def repeatedly(name: str, work: Work, seconds: float) -> None:
-    """Do `work` for ever, `seconds` apart; sooner again after a failure, none of which ends it."""
-    trouble = ""
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Work to be done for ever, `seconds` apart."""
+
+    name: str
+    work: Work
+    seconds: float
+
+
+def duties(
+    keys: KeyRing,
+    store: RevocationStore,
+    revocations: RevocationSpreader,
+    repository: PostgresAccountRepository,
+    grace: timedelta,
+) -> tuple[Duty, ...]:
+    """All there is to do. `grace` is for how long lost answers are repeated."""
+
+    async def erase_sealed() -> None:
+        await repository.erase_sealed_successors(grace)
+
+    return (
+        Duty("signing keys", KeyUpkeep(keys, store), KEYS_SECONDS),
+        Duty("revocations", revocations.spread, SPREAD_SECONDS),
+        Duty("sealed successors", erase_sealed, ERASE_SECONDS),
+        Duty("what is over", repository.drop_what_is_over, DROP_SECONDS),
+    )
+
+
+async def keep_up(database: Database, all_duties: Iterable[Duty]) -> None:
+    """Do `all_duties` for ever, as soon as the database has its tables."""
+    await database.wait_until_migrated()
+    await asyncio.gather(*map(repeatedly, all_duties))
+
+
+async def repeatedly(duty: Duty) -> None:
+    """Do one duty for ever; sooner again after a failure, none of which ends it."""
+    trouble = Trouble(_log, "upkeep fails", "upkeep works again")
     while True:
-        before, trouble = trouble, await _attempt(work)
-        if trouble and trouble != before:
-            _log.warning("upkeep fails", extra={"work": name, "reason": trouble})
-        elif before and not trouble:
-            _log.info("upkeep works again", extra={"work": name})
-        await asyncio.sleep(RETRY_SECONDS if trouble else seconds)
+        if reason := await _attempt(duty.work):
+            trouble.is_now(reason, work=duty.name)
+        else:
+            trouble.is_over(work=duty.name)
+        await asyncio.sleep(RETRY_SECONDS if reason else duty.seconds)
 
 
 async def _attempt(work: Work) -> str:

@@ -4,14 +4,15 @@ A decision (`create_product`, `Product.changed`, `Product.archive`) returns the 
 carries the product as it then is, or None when nothing happens. Whoever records the event makes it true.
 """
 
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared.errors import Conflict, FieldError, Invalid
+from shared.errors import Conflict
+from shared.rules import Rule
+from shared.text import is_printable, tidy, tidy_name
 
 MAX_NAME_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 4_000
@@ -105,7 +106,16 @@ def create_product(product_id: UUID, details: ProductDetails) -> ProductCreated:
 
 # Rules
 
-Rule = Callable[[Any], str | None]  # says what is wrong with a value, or None
+
+def fields(details: ProductDetails | ProductChange) -> Iterator[tuple[str, object]]:
+    """What `details` give, by dotted path."""
+    if details.name is not None:
+        yield "name", details.name
+    if details.description is not None:
+        yield "description", details.description
+    if details.price is not None:
+        yield "price.amount", details.price.amount
+        yield "price.currency", details.price.currency
 
 
 def product_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[str, Rule]:
@@ -124,20 +134,12 @@ def product_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[st
     }
 
 
-def check(details: ProductDetails | ProductChange, rules: Mapping[str, Rule]) -> None:
-    """Raises Invalid, naming every field of `details` that breaks its rule."""
-    faults = ((path, rules[path](value)) for path, value in _fields(details))
-    errors = tuple(FieldError(path, fault) for path, fault in faults if fault is not None)
-    if errors:
-        raise Invalid("Some fields are not acceptable.", errors)
-
-
 def name_fault(name: str) -> str | None:
     """A name is one line of 1 to MAX_NAME_CHARACTERS, blanks around it not counted."""
     length = len(tidy_name(name))
     if not 1 <= length <= MAX_NAME_CHARACTERS:
         return f"Must be 1 to {MAX_NAME_CHARACTERS} characters long, not {length}"
-    return None if _is_printable(name) else "Must not contain control characters"
+    return None if is_printable(name) else "Must not contain control characters"
 
 
 def description_fault(description: str) -> str | None:
@@ -145,7 +147,7 @@ def description_fault(description: str) -> str | None:
     length = len(tidy(description))
     if length > MAX_DESCRIPTION_CHARACTERS:
         return f"Must be at most {MAX_DESCRIPTION_CHARACTERS} characters long, not {length}"
-    return None if _is_printable(description, "\t\n\r") else "Must not contain control characters"
+    return None if is_printable(description, "\t\n\r") else "Must not contain control characters"
 
 
 def amount_fault(amount: int) -> str | None:
@@ -157,20 +159,10 @@ def search_fault(text: str) -> str | None:
     """Nothing longer than a name, or with control characters, is worth looking for."""
     if len(text) > MAX_NAME_CHARACTERS:
         return f"Must be at most {MAX_NAME_CHARACTERS} characters long, not {len(text)}"
-    return None if _is_printable(text) else "Must not contain control characters"
+    return None if is_printable(text) else "Must not contain control characters"
 
 
 # Text
-
-
-def tidy(text: str) -> str:
-    """The composed form (Unicode NFC), so that equal-looking text is equal."""
-    return unicodedata.normalize("NFC", text)
-
-
-def tidy_name(name: str) -> str:
-    """A name as we keep it: composed, without blanks around it."""
-    return tidy(name).strip()
 
 
 def search_key(text: str) -> str:
@@ -181,21 +173,6 @@ def search_key(text: str) -> str:
 def searchable_text(product: Product) -> str:
     """Where a search looks. No key contains a line break, so none reaches across the two."""
     return search_key(f"{product.name}\n{product.description}")
-
-
-def _is_printable(text: str, exceptions: str = "") -> bool:
-    """No control characters, surrogates, line or paragraph separators but for the `exceptions`."""
-    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text if c not in exceptions)
-
-
-def _fields(details: ProductDetails | ProductChange) -> Iterator[tuple[str, object]]:
-    if details.name is not None:
-        yield "name", details.name
-    if details.description is not None:
-        yield "description", details.description
-    if details.price is not None:
-        yield "price.amount", details.price.amount
-        yield "price.currency", details.price.currency
 
 
 def _tidied(details: ProductDetails | ProductChange) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from services.product.domain import (
     ProductChange,
     ProductDetails,
     ProductRepository,
-    Rule,
-    check,
     create_product,
+    fields,
     search_key,
 )
 from shared.errors import NotFound, PreconditionFailed
 from shared.ids import new_id
+from shared.rules import Rule, check
 
 VersionTest = Callable[[int], bool]  # whether the caller's precondition allows a version
 
@@ -52,7 +52,7 @@ class ProductService:
 
     async def create(self, details: ProductDetails, product_id: UUID | None = None) -> Product:
         """A new product. Raises Invalid; Conflict when `product_id` is given and taken."""
-        check(details, self._rules)
+        check(fields(details), self._rules)
         created = create_product(product_id or new_id(), details)
         await self._repository.record(created)
         return created.product
@@ -64,7 +64,7 @@ class ProductService:
 
         Raises Invalid, NotFound, PreconditionFailed when the version is not expected, Conflict when archived.
         """
-        check(change, self._rules)
+        check(fields(change), self._rules)
         async with self._repository.unit_of_work():
             product = _existing(await self._repository.get_for_change(product_id))
             _require(product, is_expected)

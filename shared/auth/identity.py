@@ -19,12 +19,12 @@ strangers off the wire.
 
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from shared.config import ConfigError, Secret
+from shared import base64url
+from shared.config import ConfigError, Secret, identity_key_setting
 from shared.context import Principal
 from shared.errors import Unauthenticated
 from shared.http.messages import Fields, Headers
@@ -44,6 +44,7 @@ RESERVED_PREFIXES = ("x-authenticated-", "x-identity-")  # in lower case; nobody
 MAX_AGE_MS = 30_000  # covers a slow connect and hosts' clocks that differ, little more
 FIRST_KEY_ID = "k1"
 MIN_KEY_BYTES = 32  # as long as the hash (RFC 2104 section 3)
+REMEMBERED_STATEMENTS = 4096  # about 1 kB each; putting one together costs as much as the MAC
 
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _SIGNATURE = re.compile(
@@ -81,29 +82,28 @@ class IdentitySigner:
 
     def __init__(self, caller: str, callee: str, key: Secret) -> None:
         first = _parse_keys(caller, callee, key)[0]
-        self._octets = first.octets
         self._stamp = f"{VERSION}:{caller}:{first.key_id}:"
-        self._prefix = _prefix(caller, first.key_id, callee)
+        self._begun = hmac.new(first.octets, _prefix(caller, first.key_id, callee), "sha256")
 
     def sign(self, request_id: str, method: str, target: str, principal: Principal, now_ms: int) -> Fields:
         """The headers to add to a request that carries `request_id` as X-Request-ID.
 
         `target` is exactly what will be sent; `now_ms` is Unix time in milliseconds.
         """
-        values = _values(principal)
         time = str(now_ms)
-        mac = _mac(self._octets, self._prefix, [time, request_id, method, target, *values])
-        fields = [(name, value) for name, value in zip(IDENTITY_HEADERS, values, strict=True) if value]
-        fields.append((SIGNATURE_HEADER, f"{self._stamp}{time}:{mac}"))
-        return fields
+        fields, statement = _statement(principal)
+        # What _measured does, written out: this runs at every request of the gateway.
+        asked = f"{len(request_id)}:{request_id}{len(method)}:{method}{len(target)}:{target}"
+        mac = _mac(self._begun, f"{len(time)}:{time}{asked}{statement}")
+        return [*fields, (SIGNATURE_HEADER, f"{self._stamp}{time}:{mac}")]
 
 
 class IdentityVerifier:
     """Checks what others say to `callee`; `keys` maps each caller's name to the text shared with it."""
 
     def __init__(self, callee: str, keys: Mapping[str, Secret]) -> None:
-        self._keys = {
-            (caller, key.key_id): (key.octets, _prefix(caller, key.key_id, callee))
+        self._begun = {
+            (caller, key.key_id): hmac.new(key.octets, _prefix(caller, key.key_id, callee), "sha256")
             for caller, text in keys.items()
             for key in _parse_keys(caller, callee, text)
         }
@@ -114,17 +114,25 @@ class IdentityVerifier:
         signature = _SIGNATURE.fullmatch(headers.get("x-identity-signature") or "")
         if signature is None:
             raise IdentityRefused("no well-formed signature")
-        octets, prefix = self._keys.get((signature["caller"], signature["key_id"]), (None, b""))
-        if octets is None:
+        begun = self._begun.get((signature["caller"], signature["key_id"]))
+        if begun is None:
             raise IdentityRefused("unknown caller or key")
         if abs(now_ms - int(signature["time"])) > MAX_AGE_MS:
             raise IdentityRefused("too old, or the hosts' clocks differ")
         values = [headers.get(name) or "" for name in _SIGNED_NAMES]
         request_id = headers.get("x-request-id") or ""
-        mac = _mac(octets, prefix, [signature["time"], request_id, method, target, *values])
+        mac = _mac(begun, _measured(signature["time"], request_id, method, target, *values))
         if not hmac.compare_digest(mac, signature["mac"]):
             raise IdentityRefused("wrong signature")
         return _principal(values)
+
+
+@lru_cache(maxsize=REMEMBERED_STATEMENTS)
+def _statement(principal: Principal) -> tuple[tuple[tuple[str, str], ...], str]:
+    """What is the same in all requests of `principal`: its headers, and its part of the message."""
+    values = _values(principal)
+    fields = tuple((name, value) for name, value in zip(IDENTITY_HEADERS, values, strict=True) if value)
+    return fields, _measured(*values)
 
 
 def _values(principal: Principal) -> list[str]:
@@ -140,7 +148,6 @@ def _values(principal: Principal) -> list[str]:
     ]
 
 
-@lru_cache(maxsize=256)  # there are few combinations of roles; sorting them would cost as much as the MAC
 def _join_roles(roles: frozenset[str]) -> str:
     if not all(_ROLE.fullmatch(role) for role in roles):
         raise ValueError("a role's name has a character that the header cannot carry")
@@ -161,13 +168,19 @@ def _principal(values: list[str]) -> Principal:
 
 def _prefix(caller: str, key_id: str, callee: str) -> bytes:
     """What is the same in every message of one pair under one key."""
-    return "".join(f"{len(item)}:{item}" for item in (VERSION, caller, key_id, callee)).encode("ascii")
+    return _measured(VERSION, caller, key_id, callee).encode("ascii")
 
 
-def _mac(key: bytes, prefix: bytes, items: list[str]) -> str:
-    message = prefix + "".join([f"{len(item)}:{item}" for item in items]).encode("latin-1")
-    digest = hmac.digest(key, message, "sha256")
-    return urlsafe_b64encode(digest)[:-1].decode("ascii")  # 32 bytes always end in one "="
+def _measured(*items: str) -> str:
+    """`items`, each preceded by its length."""
+    return "".join([f"{len(item)}:{item}" for item in items])
+
+
+def _mac(begun: hmac.HMAC, message: str) -> str:
+    """The MAC of what `begun` has been fed already and `message`."""
+    mac = begun.copy()
+    mac.update(message.encode("latin-1"))
+    return base64url.encode(mac.digest())
 
 
 def _refuse_ambiguous(headers: Headers) -> None:
@@ -182,7 +195,7 @@ def _refuse_ambiguous(headers: Headers) -> None:
 
 def _parse_keys(caller: str, callee: str, text: Secret) -> list[_Key]:
     """The keys of one pair, the one that signs first; ConfigError when the text is not as described above."""
-    setting = f"IDENTITY_KEY_{caller.upper()}_{callee.upper()}"
+    setting = identity_key_setting(caller, callee)
     keys = []
     for item in text.value.split(","):
         key_id, has_id, encoded = item.strip().rpartition(":")
@@ -203,4 +216,4 @@ def _is_strong(encoded: str) -> bool:
 
 
 def _decode(encoded: str) -> bytes:
-    return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))  # with or without padding
+    return base64url.decode(encoded.rstrip("="))  # with or without padding

@@ -5,8 +5,6 @@ no good (too weak, meant for encryption, of a kind we do not know) stays in the 
 its `kid` can neither be used nor be taken by another key; the others go on working (RFC 7517 section 5).
 """
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -16,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from shared import base64url
+from shared.auth.strict_json import parse_object
 
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 MAX_RSA_BITS = 8192  # a longer one would only be slow
@@ -60,8 +61,7 @@ class KeySet:
     @classmethod
     def from_json(cls, document: bytes) -> "KeySet":
         """The set that a JWK Set document describes; ValueError when it is none."""
-        parsed = parse_json_object(document)
-        keys = parsed.get("keys")
+        keys = parse_object(document).get("keys")
         if not isinstance(keys, list):
             raise ValueError("a JWK Set has an array `keys`")
         return cls(parse_key(key) for key in keys if _has_id(key))
@@ -91,49 +91,6 @@ def parse_key(jwk: Mapping[str, Any]) -> VerificationKey:
     except UnusableKey as unusable:
         return VerificationKey(key_id, "", None, str(unusable))
     return VerificationKey(key_id, algorithm, check)
-
-
-def decode_base64url(text: str) -> bytes:
-    """The octets of `text`; ValueError unless it is their one canonical spelling (RFC 7515 section 2).
-
-    Python's decoder skips foreign characters and ignores spare bits. Encoding again shows both.
-    """
-    octets = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if encode_base64url(octets) != text:
-        raise ValueError("not canonical base64url")
-    return octets
-
-
-def encode_base64url(octets: bytes) -> str:
-    """`octets` as base64url without padding."""
-    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
-
-
-def parse_json_object(octets: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8 (RFC 8259); ValueError for anything else and for a member given twice.
-
-    Two parsers that choose different ones of two members called `sub` would see two different tokens.
-    """
-    try:
-        value = json.loads(
-            octets.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse_constant
-        )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate members")
-    return members
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _has_id(key: object) -> TypeGuard[dict[str, Any]]:
@@ -167,7 +124,7 @@ def _is_hashable_kind(jwk: Mapping[str, Any]) -> bool:
 
 
 def _parse_p256(jwk: Mapping[str, Any]) -> tuple[str, Check]:
-    x, y = (decode_base64url(jwk[name]) for name in ("x", "y"))
+    x, y = (base64url.decode(jwk[name]) for name in ("x", "y"))
     if len(x) != COORDINATE_BYTES or len(y) != COORDINATE_BYTES:
         raise UnusableKey("key-malformed")
     numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x), int.from_bytes(y), ec.SECP256R1())
@@ -184,7 +141,7 @@ def _parse_p256(jwk: Mapping[str, Any]) -> tuple[str, Check]:
 
 
 def _parse_rsa(jwk: Mapping[str, Any]) -> tuple[str, Check]:
-    modulus, exponent = (int.from_bytes(decode_base64url(jwk[name])) for name in ("n", "e"))
+    modulus, exponent = (int.from_bytes(base64url.decode(jwk[name])) for name in ("n", "e"))
     if modulus.bit_length() < MIN_RSA_BITS:
         raise UnusableKey("key-too-weak")
     if modulus.bit_length() > MAX_RSA_BITS or exponent.bit_length() > MAX_RSA_EXPONENT_BITS:
@@ -198,7 +155,7 @@ def _parse_rsa(jwk: Mapping[str, Any]) -> tuple[str, Check]:
 
 
 def _parse_ed25519(jwk: Mapping[str, Any]) -> tuple[str, Check]:
-    key = Ed25519PublicKey.from_public_bytes(decode_base64url(jwk["x"]))
+    key = Ed25519PublicKey.from_public_bytes(base64url.decode(jwk["x"]))
     return "EdDSA", key.verify
 
 

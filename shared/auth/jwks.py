@@ -18,12 +18,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Self
 
 from shared.auth.jwk import KeySet
 from shared.errors import Unavailable
+from shared.observability.trouble import Trouble
 from shared.tasks import background
+
+JWKS_PATH = "/.well-known/jwks.json"  # where the issuer publishes them
 
 LIFETIME_SECONDS = 300.0
 SPACING_SECONDS = 1.0
@@ -31,6 +33,7 @@ FETCH_SECONDS = 3.0  # the issuer is a neighbour; a caller waits for this
 COOL_DOWN_SECONDS = 30.0
 MAX_ABSENT = 1_024  # forged ids remembered; past that, the oldest may cost another wait
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.2, 5.0  # after a failed fetch, doubling
+RETRY_AFTER_SECONDS = 1.0  # what we tell clients; the next fetch is over by then, or a few later
 
 Fetch = Callable[[], Awaitable[bytes]]
 
@@ -54,6 +57,7 @@ class JWKSCache:
     ) -> None:
         self.keys = KeySet()
         self.is_loaded = False
+        self._trouble = Trouble(_log, "keys not fetched", "keys fetched", reason="not tried yet")
         self._fetch = fetch
         self._lifetime = lifetime
         self._spacing = spacing
@@ -68,9 +72,7 @@ class JWKSCache:
         await self._exits.enter_async_context(background(self._stay_fresh(), "jwks"))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
         self._next.cancel()
 
@@ -83,7 +85,8 @@ class JWKSCache:
             return
         fetched = await self._next_fetch()
         if not self.is_loaded:
-            raise Unavailable("The signing keys cannot be fetched at the moment.", retry_after=1)
+            detail = "The signing keys cannot be fetched at the moment."
+            raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS)
         if fetched and key_id not in self.keys:
             self._remember_absent(key_id)
 
@@ -95,7 +98,7 @@ class JWKSCache:
     async def check(self) -> None:
         """For Readiness: raises Unavailable until keys have been fetched once."""
         if not self.is_loaded:
-            raise Unavailable("no signing keys have been fetched yet")
+            raise Unavailable(f"no signing keys have been fetched yet: {self._trouble.reason}")
 
     async def _stay_fresh(self) -> None:
         """The only one who fetches, one fetch after the other."""
@@ -122,8 +125,9 @@ class JWKSCache:
             async with asyncio.timeout(FETCH_SECONDS):
                 keys = KeySet.from_json(await self._fetch())
         except Exception as failure:
-            _log.warning("keys not fetched", extra={"reason": str(failure) or type(failure).__name__})
+            self._trouble.is_now(str(failure) or type(failure).__name__)
             return False
+        self._trouble.is_over()
         self.keys, self.is_loaded = keys, True
         return True
 

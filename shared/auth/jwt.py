@@ -17,7 +17,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from shared.auth.jwk import KeySet, decode_base64url, parse_json_object
+from shared import base64url
+from shared.auth.jwk import KeySet
+from shared.auth.strict_json import parse_object
 from shared.context import Principal
 from shared.errors import Unauthenticated
 
@@ -126,8 +128,8 @@ def _parse(token: str) -> _Token:
     if len(parts) != 3 or not token.isascii():  # noqa: PLR2004 - header.payload.signature
         raise TokenRefused("malformed")
     try:
-        raw_header, payload, signature = map(decode_base64url, parts)
-        header = parse_json_object(raw_header)
+        raw_header, payload, signature = map(base64url.decode, parts)
+        header = parse_object(raw_header)
     except ValueError as broken:
         raise TokenRefused("malformed") from broken
     if any(name in header for name in _FORBIDDEN_HEADERS):
@@ -164,7 +166,7 @@ def _verified_payload(token: _Token, keys: KeySet, algorithms: Collection[str]) 
 def _read_claims(payload: bytes, key_id: str, kind: str) -> Claims:
     """From JSON to typed claims: every one there, each of its proper type."""
     try:
-        document = parse_json_object(payload)
+        document = parse_object(payload)
     except ValueError as broken:
         raise TokenRefused("payload") from broken
     return Claims(

@@ -12,7 +12,6 @@ Writes never weaken: of two cut-offs, and of two expiries, the later one stays, 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Any, Self
 
 from redis.asyncio import Redis
@@ -82,9 +81,7 @@ class RevocationStore:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
     async def write(self, revocations: Sequence[Revocation]) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psycopg
@@ -27,6 +27,7 @@ from tests.waiting import until
 
 START_SECONDS = 70.0  # the launcher itself gives up after 60
 STOP_SECONDS = 5.0  # what is promised
+Finished = subprocess.CompletedProcess[str]
 READY = "up: ready: "
 ADMIN_EMAIL, ADMIN_PASSWORD = "admin@example.com", "correct horse battery staple"
 
@@ -79,6 +80,19 @@ class System:
                 prepare=lambda: os.chdir(CHECKOUT),
             )
         return self._launcher
+
+    def run(self, *command: str, without: Collection[str] = (), **settings: str) -> Finished:
+        """Run `command` in the checkout to its end, with this system's settings but for some."""
+        variables = {key: value for key, value in self.variables.items() if key not in without}
+        return subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            env={**variables, **settings},
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send `number` to the launcher and wait for it; its exit status."""

@@ -1,45 +1,94 @@
 """The demo tells the truth about a running system, and says so when there is none."""
 
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
-from shared.config import CHECKOUT
+import pytest
+
+from shared.config import CHECKOUT, LOOPBACK
+from tests.e2e.lone_gateway import LoneGateway
 from tests.e2e.system import System
 
-
-def run_demo(system: System, *without: str) -> subprocess.CompletedProcess[str]:
-    variables = {key: value for key, value in system.variables.items() if key not in without}
-    return subprocess.run(
-        ["./scripts/demo"],
-        cwd=CHECKOUT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+DEMO = "./scripts/demo"
+SURPRISE = "\ndemo: a surprise: "
 
 
 def test_everything_goes_as_it_should(system: System) -> None:
-    done = run_demo(system)
+    done = system.run(DEMO)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("demo: everything went as it should\n")
 
 
 def test_without_an_admins_password_it_makes_an_admin(system: System) -> None:
-    done = run_demo(system, "ADMIN_EMAIL", "ADMIN_PASSWORD")
+    done = system.run(DEMO, without=("ADMIN_EMAIL", "ADMIN_PASSWORD"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "./scripts/admin create-admin demo-admin-" in done.stdout
 
 
 def test_it_shows_no_token_and_no_password(system: System) -> None:
-    shown = run_demo(system).stdout
+    shown = system.run(DEMO).stdout
     assert "eyJ" in shown
     assert max(map(len, shown.split())) < 120, "tokens are shortened"
     assert system.variables["ADMIN_PASSWORD"] not in shown
 
 
 def test_nobody_at_home_is_a_surprise(new_system: Callable[..., System]) -> None:
-    done = run_demo(new_system())
+    done = new_system().run(DEMO)
     assert done.returncode == 1
-    assert done.stderr.startswith("\ndemo: a surprise: http://127.0.0.1:")
+    assert done.stderr.startswith(f"{SURPRISE}http://127.0.0.1:")
+
+
+def test_another_status_is_a_surprise(system: System) -> None:
+    done = system.run(DEMO, ADMIN_PASSWORD="not the admin's password")
+    assert done.returncode == 1
+    assert done.stderr == f"{SURPRISE}expected 200, got 401\n"
+
+
+@contextmanager
+def answering(body: str) -> Iterator[str]:
+    """The origin of a server that answers every GET with 200 and `body`, and calls it JSON."""
+
+    class Catalogue(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Catalogue) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{LOOPBACK}:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("body", "surprise"),
+    [
+        ('{"articles": []}', "the body has no member 'items'"),
+        ('{"items": 7}', "not so: a page has items"),
+        ("[]", "the body has no member 'items'"),
+        ("once upon", "the body is not JSON"),
+    ],
+)
+def test_a_wrong_answer_is_a_surprise(tmp_path: Path, body: str, surprise: str) -> None:
+    """The gateway is real, the product service behind it is not ours."""
+    route = '[[route]]\nprefix = "/"\nupstream = "any"\nauth = "none"\n'
+    with answering(body) as origin:
+        gateway = LoneGateway(tmp_path, route, origin)
+        try:
+            settings = {**os.environ, "PORT_BASE": str(gateway.port), "PLAINSTACK_HOME": str(tmp_path)}
+            done = subprocess.run(
+                [DEMO], cwd=CHECKOUT, env=settings, capture_output=True, text=True, timeout=60, check=False
+            )
+        finally:
+            gateway.close()
+    assert (done.returncode, done.stderr) == (1, f"{SURPRISE}{surprise}\n")

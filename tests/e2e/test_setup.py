@@ -1,9 +1,11 @@
 """The two commands' promises: start, stop, restart, and what stands in the way is one line."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +14,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from scripts.support.free_ports import all_free, free_port_base, is_free
+from scripts.support.free_ports import free_port_base, is_free
 from scripts.support.records import parent_of
+from scripts.support.secret_files import make_secrets, secret_keys
 from shared.config import CHECKOUT, LOOPBACK
 from shared.ports import port_of
 from tests.e2e.client import Client
@@ -23,6 +26,8 @@ from tests.waiting import until
 
 SECOND_START_SECONDS = 5.0
 RESTART_SECONDS = 1.0
+REFUSAL_SECONDS = 20.0  # a few on an idle machine; what matters is that it is not the time that up waits
+UP, DEMO = "./scripts/up", "./scripts/demo"
 NewSystem = Callable[..., System]
 
 
@@ -62,18 +67,6 @@ def put_row(system: System) -> None:
 def row_is_there(system: System) -> bool:
     with system.superuser() as connection:
         return connection.execute("SELECT value FROM kept").fetchone() == (42,)
-
-
-def run_up(system: System) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["./scripts/up"],
-        cwd=CHECKOUT,
-        env=system.variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 # Ready
@@ -239,7 +232,7 @@ def test_a_taken_port_is_one_line(new_system: NewSystem, listener: socket.socket
     port = port_of("product", system.port_base)
     listener.bind((LOOPBACK, port))
     listener.listen()
-    done = run_up(system)
+    done = system.run(UP)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"port {port}" in done.stderr
@@ -250,7 +243,7 @@ def test_a_taken_port_is_one_line(new_system: NewSystem, listener: socket.socket
 def test_an_unwritable_home_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     system = new_system({"PLAINSTACK_HOME": str(tmp_path / "file" / "home")})
-    done = run_up(system)
+    done = system.run(UP)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / "file") in done.stderr
@@ -259,9 +252,41 @@ def test_an_unwritable_home_is_one_line(new_system: NewSystem, tmp_path: Path) -
 def test_a_bad_setting_is_one_line(new_system: NewSystem) -> None:
     system = new_system()
     system.variables["PORT_BASE"] = "eighty"
-    done = run_up(system)
+    done = system.run(UP)
     assert done.returncode == 2
     assert done.stderr == "up: PORT_BASE: must be a whole number, not 'eighty'\n"
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that is given settings it cannot use; its data stay from one start to the next."""
+    system = System(tmp_path_factory.mktemp("refused") / "home")
+    yield system
+    system.close()
+
+
+@pytest.mark.parametrize(
+    ("process", "key", "value"),
+    [
+        ("auth", "BCRYPT_COST", "99"),
+        ("auth", "DATABASE_URL_AUTH", "postgresql://auth:hunter2@[host/auth"),
+        ("product", "CURRENCY", "XXQ"),
+        ("gateway", "TRUSTED_PROXIES", "everyone"),
+        ("(auth|product|gateway)", "LOG_LEVEL", "loud"),
+        ("(auth|gateway)", "REDIS_URL", "http://:hunter2@127.0.0.1"),
+    ],
+)
+def test_a_setting_that_a_process_refuses_ends_the_start(
+    refused: System, process: str, key: str, value: str
+) -> None:
+    started = time.monotonic()
+    done = refused.run(UP, **{key: value})
+    assert time.monotonic() - started < REFUSAL_SECONDS
+    assert done.returncode == 2
+    assert re.fullmatch(f"up: {process}: {key}: .+\n", done.stderr)
+    assert f": {key}: " in done.stdout, "the process itself said so as well"
+    assert "hunter2" not in done.stdout + done.stderr
+    assert own_processes(refused) == set()
 
 
 def test_a_full_disk_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
@@ -271,7 +296,7 @@ def test_a_full_disk_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
     ):
         pytest.skip("mounting a small disk needs root")
     try:
-        done = run_up(new_system({"PLAINSTACK_HOME": str(tmp_path / "home")}))
+        done = new_system({"PLAINSTACK_HOME": str(tmp_path / "home")}).run(UP)
     finally:
         subprocess.run(["umount", tmp_path], check=True)
     assert done.returncode == 1
@@ -280,7 +305,7 @@ def test_a_full_disk_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
 
 
 def test_a_second_launcher_on_the_same_home_is_refused(system: System) -> None:
-    done = run_up(system)
+    done = system.run(UP)
     assert done.returncode == 1
     assert "already running" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -290,22 +315,24 @@ def test_a_second_launcher_on_the_same_home_is_refused(system: System) -> None:
 # Beside each other, and without us
 
 
-def test_two_systems_side_by_side(new_system: NewSystem, engines_only: dict[str, str]) -> None:
-    one, other = new_system(engines_only), new_system(engines_only)
-    one.start()
-    other.start()
-    put_row(one)
-    assert one.stop() == 0
-    other.wait_until_ready(5)
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        row_is_there(other)
+def test_two_systems_side_by_side(system: System, own_system: System) -> None:
+    account = {"email": "only.here@example.com", "password": "correct horse battery"}
+    signed_up = own_system.client().post("/auth/signup", {**account, "display_name": "Only here"})
+    assert signed_up.status == 201
+    assert own_system.client().post("/auth/login", account).status == 200
+    assert system.client().post("/auth/login", account).status == 401
+    assert own_system.stop() == 0
+    system.wait_until_ready(5)
+    assert system.client().get("/products").status == 200
 
 
-def test_plain_honcho_start(new_system: NewSystem, engines_only: dict[str, str]) -> None:
-    system = new_system(engines_only)
+def test_plain_honcho_start(new_system: NewSystem) -> None:
+    system = new_system()
+    make_secrets(system.home, secret_keys())  # all that is left for up to do
     honcho = system.launch(".venv/bin/honcho", "start", "-e", os.devnull)
     system.wait_until_ready()
-    assert "honcho" in run_up(system).stderr, "a living honcho is no leftover"
+    assert system.client().get("/products").status == 200
+    assert "honcho" in system.run(UP).stderr, "a living honcho is no leftover"
     honcho.terminate()
     honcho.wait(STOP_SECONDS)
     assert own_processes(system) == set()
@@ -322,15 +349,31 @@ def test_plain_honcho_killed(new_system: NewSystem, engines_only: dict[str, str]
     assert row_is_there(system)
 
 
+@pytest.mark.parametrize(
+    "databases", [("AUTH", "PRODUCT"), ()], ids=["databases and store", "the store alone"]
+)
 def test_external_servers_replace_the_embedded_ones(
-    new_system: NewSystem, engines_only: dict[str, str], engines: Engines
+    new_system: NewSystem, engines: Engines, databases: tuple[str, ...]
 ) -> None:
-    databases = {f"DATABASE_URL_{name}": engines.new_database().value for name in ("AUTH", "PRODUCT")}
-    system = new_system({**engines_only, **databases, "REDIS_URL": engines.redis_url.value})
+    engines.flush_store()
+    urls = {f"DATABASE_URL_{name}": engines.new_database().value for name in databases}
+    system = new_system({**urls, "REDIS_URL": engines.redis_url.value})
     system.start()
-    assert not (system.home / "postgres").exists()
-    assert all_free([port_of("postgres", system.port_base), port_of("valkey", system.port_base)])
+    assert (system.home / "postgres").exists() is not bool(databases)
+    assert is_free(port_of("postgres", system.port_base)) is bool(databases)
+    assert is_free(port_of("valkey", system.port_base))
+    done = system.run(DEMO)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert system.stop() == 0
+
+
+def test_a_relative_home_lies_in_the_checkout(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.variables["PLAINSTACK_HOME"] = os.path.relpath(system.home, CHECKOUT)
+    system.start()
+    assert (system.home / "postgres").exists()
+    assert system.stop() == 0
+    assert system.records.alive() == {}
 
 
 def test_one_external_database_leaves_the_others_embedded(
@@ -356,7 +399,7 @@ def test_a_fault_in_the_gateways_file_is_one_line(new_system: NewSystem, tmp_pat
     path = tmp_path / "faulty.toml"
     path.write_text("listen = 8000\n" + (CHECKOUT / "gateway.toml").read_text())
     system = new_system({"GATEWAY_CONFIG": str(path)})
-    done = run_up(system)
+    done = system.run(UP)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "faulty.toml" in done.stderr

@@ -191,6 +191,15 @@ def test_too_old_a_python_is_one_line(fresh: Checkout, script: str) -> None:
     assert not (fresh.folder / ".venv").exists()
 
 
+def test_the_path_of_python_may_hold_a_blank(fresh: Checkout) -> None:
+    folder = fresh.folder / "a folder"
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    command = 'cd "$0" && . scripts/support/find_python.sh && echo "$python"'
+    done = fresh.run("sh", "-c", command, str(fresh.folder), settings={"PYTHON": str(folder / "python")})
+    assert done.stdout == f"{folder}/python\n", done
+
+
 def test_help_needs_no_set_up(fresh: Checkout) -> None:
     for script in ("up", "test", "check", "lock"):
         done = fresh.run(f"scripts/{script}", "--help")
@@ -198,7 +207,8 @@ def test_help_needs_no_set_up(fresh: Checkout) -> None:
     assert not (fresh.folder / ".venv").exists()
 
 
-def test_sigterm_leaves_nothing_running(fresh: Checkout) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_nothing_running(fresh: Checkout, number: signal.Signals, status: int) -> None:
     with socket.socket() as silent:  # an index that takes the call and says nothing
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -214,9 +224,9 @@ def test_sigterm_leaves_nothing_running(fresh: Checkout) -> None:
         )
         silent.accept()[0].close()
         assert _runs_in(fresh.folder)
-        setting_up.send_signal(signal.SIGTERM)
+        setting_up.send_signal(number)
         assert setting_up.communicate(timeout=5)[1] == b""
-    assert setting_up.returncode == 143
+    assert setting_up.returncode == status
     until(lambda: not _runs_in(fresh.folder), 5, "pip has ended")
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from scripts.support.keep import ALIVE_LONG_ENOUGH, FIRST_DELAY, LONGEST_DELAY, next_delay, with_venv_first
 from scripts.support.records import Records
+from scripts.support.refusals import Refusals
 from shared.config import CHECKOUT
 from tests.waiting import until
 
@@ -21,12 +22,13 @@ SLEEP = "import time; time.sleep(60)"
 
 
 @contextmanager
-def keeping(home: Path, code: str) -> Iterator[subprocess.Popen[str]]:
-    """A keeper of Python code, called `it.1`, with its output in a pipe."""
+def keeping(home: Path, code: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A keeper of Python code, called `it.1`, with its output in a pipe, as under honcho."""
     keeper = subprocess.Popen(
-        [CHECKOUT / "scripts" / "keep", "python", "-u", "-c", code],
+        [CHECKOUT / "scripts" / "keep", *options, "python", "-u", "-c", code],
         env={**os.environ, "PLAINSTACK_HOME": str(home), "HONCHO_PROCESS_NAME": "it.1"},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     try:
@@ -74,6 +76,67 @@ def test_every_death_is_said_with_its_reason(tmp_path: Path) -> None:
         assert keeper.stdout is not None
         assert keeper.stdout.readline() == "keep: it.1 ended with status 3, starts again in 0.25 s\n"
         assert keeper.stdout.readline() == "keep: it.1 ended with status 3, starts again in 0.5 s\n"
+
+
+def test_a_refused_setting_is_shown_and_recorded(tmp_path: Path) -> None:
+    code = "import sys; print('first\\nit: KEY: is bad', file=sys.stderr); sys.exit(2)"
+    with keeping(tmp_path, code) as keeper:
+        assert keeper.stdout is not None
+        shown = [keeper.stdout.readline() for _ in range(3)]
+        assert shown[:2] == ["first\n", "it: KEY: is bad\n"]
+        assert shown[2].startswith("keep: it.1 ended with status 2, starts again")
+        assert Refusals(tmp_path).first() == "it: KEY: is bad"
+
+
+def test_what_works_now_is_no_refusal_any_more(tmp_path: Path) -> None:
+    refusals = Refusals(tmp_path)
+    refusals.write("it.1", "KEY: was bad")
+    assert refusals.first() == "it: KEY: was bad"
+    with keeping(tmp_path, SLEEP):
+        until(lambda: not refusals.first(), 5, "the refusal is forgotten")
+
+
+def test_much_standard_error_comes_through(tmp_path: Path) -> None:
+    """More than a pipe holds, while it runs, when it is told to stop, and without a last newline."""
+    code = (
+        "import signal, sys; much = 'x' * 200_000; print(much, file=sys.stderr);"
+        "signal.signal(signal.SIGTERM, lambda *_: (print(much, file=sys.stderr, end=''), sys.exit(0)));"
+        "print('up'); signal.pause()"
+    )
+    with keeping(tmp_path, code) as keeper:
+        assert keeper.stdout is not None
+        first = keeper.stdout.readline()
+        while "up" not in first:
+            first += keeper.stdout.readline()
+        assert first.count("x") == 200_000
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.stdout.read().count("x") == 200_000
+        assert keeper.wait(5) == 0
+
+
+def test_it_starts_after_those_it_is_to_wait_for(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    with keeping(tmp_path, SLEEP, "--after", "postgres,valkey"):
+        until(lambda: records.read("it.1.keep"), 5, "its keeper runs")
+        records.write("postgres-ready", os.getpid())
+        assert records.read("it.1") is None
+        records.write("valkey-ready", os.getpid())
+        until(lambda: records.read("it.1"), 2, "it runs")
+
+
+def test_a_stop_before_the_first_start_is_quick(tmp_path: Path) -> None:
+    with keeping(tmp_path, SLEEP, "--after", "valkey") as keeper:
+        until(lambda: Records(tmp_path).read("it.1.keep"), 5, "its keeper runs")
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(0.9) == 0
+
+
+def test_a_bad_command_line_is_told_how_it_goes() -> None:
+    for arguments in ([], ["--after", "nobody", "true"]):
+        command = [str(CHECKOUT / "scripts" / "keep"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("usage: scripts/keep")
 
 
 def test_sigterm_is_passed_on_and_waited_for(tmp_path: Path) -> None:

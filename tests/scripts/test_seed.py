@@ -6,9 +6,10 @@ import psycopg
 import pytest
 
 from scripts.support.sample_products import sample_products
-from services.product.domain import check, product_rules
+from services.product.domain import fields, product_rules
 from shared.config import CHECKOUT, Secret
 from shared.currency import CURRENCY_CODES
+from shared.rules import check
 from tests.engines import Engines
 
 
@@ -19,29 +20,39 @@ def test_the_sample_obeys_the_rules(currency: str) -> None:
     assert len({details.name for _, details in sample}) == 200
     for product_id, details in sample:
         assert product_id.version == 7
-        check(details, product_rules(currency, CURRENCY_CODES))
+        check(fields(details), product_rules(currency, CURRENCY_CODES))
 
 
 def test_the_sample_is_the_same_at_every_call() -> None:
     assert list(sample_products("KRW")) == list(sample_products("KRW"))
 
 
-def _seed(url: Secret, home: Path) -> subprocess.CompletedProcess[str]:
+def _seed(url: Secret, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PLAINSTACK_HOME": str(home), "DATABASE_URL_PRODUCT": url.value}
-    return subprocess.run(
-        [CHECKOUT / "scripts" / "seed"], env=environment, capture_output=True, text=True, check=False
-    )
+    command = [str(CHECKOUT / "scripts" / "seed"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_seeding_twice_is_seeding_once(engines: Engines, tmp_path: Path) -> None:
     url = engines.new_database()
-    first, second = _seed(url, tmp_path), _seed(url, tmp_path)
+    first, second = _seed(url, tmp_path), _seed(url, tmp_path, "--verbose")
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.splitlines()[-1] == "200 new, 0 already there"
-    assert len(first.stdout.splitlines()) == 201
-    assert second.stdout == "0 new, 200 already there\n"
+    assert first.stdout == "products: 200 new, 0 already there\n"
+    assert second.stdout == "products: 0 new, 200 already there\n"
     with psycopg.connect(url.value) as connection:
         assert connection.execute("SELECT count(*) FROM products").fetchone() == (200,)
+
+
+def test_every_new_product_is_listed_on_request(engines: Engines, tmp_path: Path) -> None:
+    lines = _seed(engines.new_database(), tmp_path, "--verbose").stdout.splitlines()
+    assert len(lines) == 201
+    assert "Jeju green tea, 50 g" in lines[0]
+
+
+def test_asking_for_help_seeds_nothing(tmp_path: Path) -> None:
+    done = _seed(Secret("postgresql://product@127.0.0.1:1/product"), tmp_path, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: scripts/seed")
 
 
 def test_without_a_database_it_says_so_in_one_line(tmp_path: Path) -> None:

@@ -79,3 +79,9 @@ def test_addresses_follow_from_the_port_base_unless_given(tmp_path: Path) -> Non
     assert settings.service_url("product") == "http://127.0.0.1:9020"
     assert settings.database_url("product").value == "postgresql://product:p%2Fw@127.0.0.1:9090/product"
     assert settings.redis_url().value == "redis://elsewhere:1"
+
+
+def test_an_identity_key_is_named_by_caller_and_callee(tmp_path: Path) -> None:
+    assert environment(IDENTITY_KEY_GATEWAY_AUTH="k1:x").identity_key("gateway", "auth") == Secret("k1:x")
+    with pytest.raises(ConfigError, match="IDENTITY_KEY_ORDER_PAYMENT"):
+        environment(PLAINSTACK_HOME=str(tmp_path)).identity_key("order", "payment")

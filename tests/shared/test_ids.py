@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.ids import new_id, parse_id
+from shared.ids import new_id, new_request_id, parse_id
 
 
 def test_an_identifier_is_a_version_7_uuid_of_now() -> None:
@@ -17,6 +17,12 @@ def test_an_identifier_is_a_version_7_uuid_of_now() -> None:
 
 def test_identifiers_differ() -> None:
     assert len({new_id() for _ in range(1000)}) == 1000
+
+
+def test_request_ids_differ_and_are_safe_in_headers_and_urls() -> None:
+    made = {new_request_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(len(each) == 32 and each.isalnum() for each in made)
 
 
 @pytest.mark.parametrize(

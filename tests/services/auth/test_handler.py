@@ -8,8 +8,10 @@ import pytest
 
 from services.auth.domain import SessionLifetimes
 from services.auth.service import NewAccount
+from shared import base64url
 from shared.auth import jwt
-from shared.auth.jwk import ALGORITHMS, KeySet, decode_base64url, parse_json_object
+from shared.auth.jwk import ALGORITHMS, KeySet
+from shared.auth.strict_json import parse_object
 from shared.context import Principal
 from shared.http.messages import Headers, Request
 from shared.ids import new_id
@@ -71,7 +73,7 @@ async def test_logging_in_answers_with_tokens(auth: AuthServer) -> None:
 async def test_the_access_token_says_what_rfc_9068_wants(auth: AuthServer) -> None:
     await auth.sign_up()
     token = (await auth.log_in()).document["access_token"]
-    header = parse_json_object(decode_base64url(token.split(".")[0]))
+    header = parse_object(base64url.decode(token.split(".")[0]))
     assert header == {"alg": "ES256", "kid": header["kid"], "typ": "at+jwt"}
     claims = json.loads(jwt.verify_signature(token, auth.keys.published, ALGORITHMS))
     assert set(claims) == {"iss", "aud", "sub", "client_id", "exp", "iat", "nbf", "jti", "sid", "roles"}

@@ -58,7 +58,11 @@ async def test_nobody_matches_and_costs_the_same() -> None:
 
 async def test_the_queue_is_bounded() -> None:
     passwords = BcryptPasswords(cost=6, at_once=1, waiting=3)
-    results = await asyncio.gather(*(passwords.hash("x") for _ in range(10)), return_exceptions=True)
+    attempts = [asyncio.ensure_future(passwords.hash("x")) for _ in range(10)]
+    await asyncio.sleep(0)  # all have begun
+    assert REGISTRY.get_sample_value("bcrypt_hashes_running") == 1
+    assert REGISTRY.get_sample_value("bcrypt_queue") == 3
+    results = await asyncio.gather(*attempts, return_exceptions=True)
     refused = [result for result in results if isinstance(result, Unavailable)]
     assert len(refused) == 6
     assert all(each.retry_after for each in refused)

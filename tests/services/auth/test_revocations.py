@@ -1,29 +1,19 @@
 """A logout reaches the store late rather than never, and comes back when the store forgets."""
 
-import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from services.auth.upkeep import SPREAD_SECONDS, repeatedly
-from shared.auth.revocation import RevocationMirror
+from services.auth.upkeep import SPREAD_SECONDS, Duty, repeatedly
+from shared.auth.revocation_mirror import RevocationMirror
 from shared.context import Principal
 from shared.tasks import background
 from tests.engines import Engines
 from tests.services.auth.conftest import AuthServer, auth_server
 from tests.shared.auth.valkey import Valkey
-
-DEADLINE = 10.0
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path, durable=False)
-    server.start()
-    yield server
-    server.close()
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -33,10 +23,9 @@ async def auth(engines: Engines, valkey: Valkey) -> AsyncIterator[AuthServer]:
         yield server
 
 
-async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = DEADLINE) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+def spreading(auth: AuthServer) -> AbstractAsyncContextManager[object]:
+    duty = Duty("revocations", auth.revocations.spread, SPREAD_SECONDS)
+    return background(repeatedly(duty), duty.name)
 
 
 async def logged_in(auth: AuthServer) -> Principal:
@@ -68,7 +57,7 @@ async def test_what_could_not_be_sent_is_sent_later(auth: AuthServer, valkey: Va
     principal = await logged_in(auth)
     valkey.kill()
     assert (await auth.log_out(principal)).status == 503
-    async with background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"):
+    async with spreading(auth):
         valkey.start()
 
         async def is_sent() -> bool:
@@ -82,7 +71,7 @@ async def test_a_wiped_store_has_everything_again_within_a_second(auth: AuthServ
     principals = [await logged_in(auth) for _ in range(5)]
     for principal in principals:
         await auth.log_out(principal)
-    async with background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"):
+    async with spreading(auth):
         await eventually(auth.store.is_complete)
         valkey.client.flushall()
         await eventually(auth.store.is_complete, seconds=1.0)
@@ -101,27 +90,20 @@ async def test_a_gateway_refuses_after_the_204_whatever_happens_to_the_store(
     tokens = await auth.log_in()
     claims = auth.claims(tokens)
     async with (
-        background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"),
+        spreading(auth),
         RevocationMirror(valkey.url) as gateway,
     ):
-
-        async def is_fresh() -> bool:
-            return gateway.is_fresh()
-
-        async def refuses() -> bool:
-            return gateway.refuses(claims)
-
-        await eventually(is_fresh)
+        await eventually(gateway.is_fresh)
         assert not gateway.refuses(claims)
         assert (await auth.log_out(claims.principal)).status == 204
-        await eventually(refuses)
+        await eventually(lambda: gateway.refuses(claims))
         valkey.client.flushall()
         valkey.kill()
         valkey.start()
         assert gateway.refuses(claims)
         async with RevocationMirror(valkey.url) as newcomer:
 
-            async def newcomer_is_fresh() -> bool:
+            def newcomer_is_fresh() -> bool:
                 assert newcomer.refuses(claims) or not newcomer.is_fresh()
                 return newcomer.is_fresh()
 
@@ -134,6 +116,6 @@ async def test_what_has_expired_is_not_restored(auth: AuthServer, valkey: Valkey
     await auth.log_out(principal)
     await auth.execute("UPDATE revocations SET expires_at = now()")
     valkey.client.flushall()
-    async with background(repeatedly("revocations", auth.revocations.spread, SPREAD_SECONDS), "revocations"):
+    async with spreading(auth):
         await eventually(auth.store.is_complete)
     assert not valkey.client.exists(f"revoked:sid:{principal.session_id}")

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 
@@ -7,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from services.auth.sealing import CannotUnseal, key_from, seal, unseal
 from services.auth.signing_keys import GENERATE, KeyRing, read_encryption_key, thumbprint
 from shared.auth import jwt
+from shared.auth.jwks import LIFETIME_SECONDS
 from shared.config import ConfigError, Secret
 from shared.errors import Unavailable
 from tests.engines import Engines
@@ -72,6 +74,50 @@ async def test_a_key_is_published_before_it_signs_and_after(auth: AuthServer) ->
     await auth.execute(f"UPDATE signing_keys SET published_until = now() WHERE key_id = '{first}'")
     await auth.keys.load()
     assert first not in auth.keys.published
+
+
+async def test_another_algorithm_signs_once_every_verifier_knows_its_key(auth: AuthServer) -> None:
+    first = auth.keys.signing.key_id
+    rings = [KeyRing(auth.keys._repository, ENCRYPTION_KEY, "EdDSA") for _ in range(3)]
+    await asyncio.gather(*(ring.load() for ring in rings))
+    assert await auth.query("SELECT algorithm FROM signing_keys ORDER BY signs_from") == [
+        ("ES256",),
+        ("EdDSA",),
+    ]
+    for ring in rings:
+        assert ring.signing.key_id == first
+        assert len(ring.published) == 2
+    await auth.execute(f"UPDATE signing_keys SET signs_from = signs_from - interval '{LIFETIME_SECONDS} s'")
+    await rings[0].load()
+    assert rings[0].signing.key_id == first  # some may still be without it
+    await auth.execute("UPDATE signing_keys SET signs_from = signs_from - interval '60 s'")
+    await rings[0].load()
+    assert rings[0].signing.algorithm == "EdDSA"
+
+
+async def test_going_back_to_an_algorithm_needs_no_new_key(auth: AuthServer) -> None:
+    await KeyRing(auth.keys._repository, ENCRYPTION_KEY, "EdDSA").load()
+    await auth.execute("UPDATE signing_keys SET signs_from = signs_from - interval '1 hour'")
+    await auth.keys.load()
+    assert auth.keys.signing.algorithm == "ES256"
+    assert await auth.query("SELECT count(*) FROM signing_keys") == [(2,)]
+
+
+async def test_a_key_that_will_end_has_its_successor_published_in_time(auth: AuthServer) -> None:
+    first = auth.keys.signing.key_id
+    await auth.execute("UPDATE signing_keys SET signs_until = now() + interval '10 minutes'")
+    await auth.keys.load()
+    assert len(auth.keys.published) == 1
+    await auth.execute("UPDATE signing_keys SET signs_until = now() + interval '5 minutes'")
+    await auth.keys.load()
+    assert len(auth.keys.published) == 2
+    assert auth.keys.signing.key_id == first
+
+
+async def test_who_cannot_open_the_keys_makes_none(auth: AuthServer) -> None:
+    with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
+        await KeyRing(auth.keys._repository, os.urandom(32), "EdDSA").load()
+    assert await auth.query("SELECT count(*) FROM signing_keys") == [(1,)]
 
 
 async def test_tokens_do_not_show_in_a_repr(auth: AuthServer) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from services.auth import upkeep
-from services.auth.upkeep import KeyUpkeep, repeatedly
+from services.auth.upkeep import Duty, KeyUpkeep, repeatedly
 from shared.auth.revocation_store import SIGNING_KEYS_CHANGED
 from shared.errors import Unavailable
 from shared.tasks import background
@@ -26,7 +26,7 @@ async def test_no_failure_ends_the_upkeep(
             raise outcome
 
     with caplog.at_level("INFO"):
-        async with background(repeatedly("test", work, 0.001), "test"), asyncio.timeout(5):
+        async with background(repeatedly(Duty("test", work, 0.001)), "test"), asyncio.timeout(5):
             await done.wait()
     messages = [record.getMessage() for record in caplog.records if record.name == upkeep.__name__]
     assert messages == ["upkeep fails", "upkeep fails unexpectedly", "upkeep fails", "upkeep works again"]

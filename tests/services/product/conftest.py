@@ -3,13 +3,14 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from services.product.domain import ProductRepository, Rule, product_rules
+from services.product.domain import ProductRepository, product_rules
 from services.product.main import MIGRATIONS
 from services.product.repository import PostgresProductRepository
 from services.product.service import ProductService
 from shared.config import Secret
 from shared.currency import CURRENCY_CODES
 from shared.db.database import Database
+from shared.rules import Rule
 from tests.engines import Engines
 from tests.services.product.memory_repository import MemoryProductRepository
 

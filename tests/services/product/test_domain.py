@@ -14,15 +14,15 @@ from services.product.domain import (
     ProductChange,
     ProductChanged,
     ProductDetails,
-    Rule,
-    check,
     create_product,
+    fields,
     name_fault,
     search_fault,
     search_key,
     searchable_text,
 )
 from shared.errors import Conflict, Invalid
+from shared.rules import Rule, check
 
 ID = UUID("018cc251-f400-7000-8000-000000000001")
 TEA = Product(ID, "Tea", "Green.", Money(9_800, "KRW"))
@@ -75,7 +75,7 @@ def test_unacceptable_names(name: str) -> None:
 
 def test_every_bad_field_is_named(rules: Mapping[str, Rule]) -> None:
     with pytest.raises(Invalid) as refused:
-        check(ProductDetails(" ", "\x07", Money(-1, "XBT")), rules)
+        check(fields(ProductDetails(" ", "\x07", Money(-1, "XBT"))), rules)
     assert [each.field for each in refused.value.fields] == [
         "name",
         "description",
@@ -85,10 +85,10 @@ def test_every_bad_field_is_named(rules: Mapping[str, Rule]) -> None:
 
 
 def test_only_what_changes_is_checked(rules: Mapping[str, Rule]) -> None:
-    check(ProductChange(), rules)
-    check(ProductChange(description="several\nlines\tand tabs"), rules)
+    check(fields(ProductChange()), rules)
+    check(fields(ProductChange(description="several\nlines\tand tabs")), rules)
     with pytest.raises(Invalid):
-        check(ProductChange(description="x" * 4001), rules)
+        check(fields(ProductChange(description="x" * 4001)), rules)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.product.domain import Rule
 from services.product.handler import product_routes
 from services.product.service import ProductService
 from shared.context import ANONYMOUS, Principal
@@ -16,6 +15,7 @@ from shared.http.chain import chain
 from shared.http.messages import Handler, Headers, Request, Response
 from shared.http.routing import Router
 from shared.middleware.errors import errors
+from shared.rules import Rule
 from tests.services.product.memory_repository import MemoryProductRepository
 
 ADMIN = Principal(user_id="a", roles=frozenset({"admin", "customer"}))

@@ -32,9 +32,7 @@ class Service:
     def __init__(self, environment: Environment) -> None:
         self.client = Client()
         self.origin = environment.service_url("product")
-        self._signer = IdentitySigner(
-            "gateway", "product", environment.secret("IDENTITY_KEY_GATEWAY_PRODUCT")
-        )
+        self._signer = IdentitySigner("gateway", "product", environment.identity_key("gateway", "product"))
 
     async def ask(
         self,

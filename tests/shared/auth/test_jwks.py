@@ -1,15 +1,16 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared import base64url
 from shared.auth import jwks
-from shared.auth.jwk import encode_base64url
 from shared.auth.jwks import JWKSCache
 from shared.errors import Unavailable
+from tests.waiting import eventually
 
 SPACING = 0.05
 DEADLINE = 5.0
@@ -35,18 +36,12 @@ class Issuer:
 
 
 def _jwk(key_id: str) -> dict[str, str]:
-    x = encode_base64url(Ed25519PrivateKey.generate().public_key().public_bytes_raw())
+    x = base64url.encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw())
     return {"kty": "OKP", "crv": "Ed25519", "kid": key_id, "x": x}
 
 
 def cache(issuer: Issuer, *, lifetime: float = 60.0, cool_down: float = 60.0) -> JWKSCache:
     return JWKSCache(issuer.fetch, lifetime=lifetime, spacing=SPACING, cool_down=cool_down)
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def soon(work: Awaitable[object]) -> None:

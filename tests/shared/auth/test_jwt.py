@@ -1,7 +1,6 @@
 """Every way a token can be wrong has a reason code of its own, and each reason stands here."""
 
 import json
-from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import base64url
 from shared.auth import jwt
-from shared.auth.jwk import ALGORITHMS, KeySet, VerificationKey, decode_base64url, parse_key
+from shared.auth.jwk import ALGORITHMS, KeySet, VerificationKey, parse_key
 from shared.auth.jwt import TokenRefused
 
 NOW = 1_767_225_600.0
@@ -39,7 +39,7 @@ CLAIMS: dict[str, Any] = {
 
 
 def b64(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).rstrip(b"=").decode()
+    return base64url.encode(octets)
 
 
 def number(value: int, size: int) -> str:
@@ -449,7 +449,7 @@ def test_no_refusal_shows_the_token() -> None:
 def checks(jwk: dict[str, Any], token: str) -> tuple[VerificationKey, bytes, bytes]:
     signed, _, signature = token.rpartition(".")
     key = parse_key({"kid": "vector", **jwk})
-    return key, decode_base64url(signature), signed.encode()
+    return key, base64url.decode(signature), signed.encode()
 
 
 RFC_7515_A3 = (

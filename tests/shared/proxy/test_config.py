@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from shared.config import CHECKOUT, ConfigError, Environment
+from shared.ports import SERVICES
 from shared.proxy.config import GatewayConfig, read_config
 from shared.proxy.toml_file import FaultyFile
 
@@ -80,6 +81,13 @@ def test_the_environment_wins_over_what_port_base_implies(tmp_path: Path) -> Non
     assert read(tmp_path, text, PRODUCT_URL="http://p:1").upstreams["any"].origins == ("http://p:1",)
     assert read(tmp_path, MINIMAL, BIND_HOST="0.0.0.0").listen == ("0.0.0.0", 8000)
     assert read(tmp_path, 'listen = "${HERE}"' + MINIMAL, HERE="h:1").listen == ("h", 1)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_of_the_table_of_ports_has_its_variable(tmp_path: Path, service: str) -> None:
+    text = MINIMAL.replace("http://127.0.0.1:9000/", f"${{{service.upper()}_URL}}")
+    origin = f"http://127.0.0.1:{9100 + SERVICES[service]}"
+    assert read(tmp_path, text, PORT_BASE="9100").upstreams["any"].origins == (origin,)
 
 
 def test_auth_is_required_unless_said_otherwise(tmp_path: Path) -> None:

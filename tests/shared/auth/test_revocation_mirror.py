@@ -4,7 +4,7 @@ import asyncio
 import signal
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,23 +12,15 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.auth.jwt import Claims
-from shared.auth.revocation import RevocationMirror
 from shared.auth.revocation_list import Kind, Revocation
+from shared.auth.revocation_mirror import RevocationMirror
 from shared.auth.revocation_store import MARKER, SIGNING_KEYS_CHANGED, RevocationStore
 from shared.errors import Unavailable
 from tests.shared.auth.sample_claims import claims
 from tests.shared.auth.valkey import Valkey
+from tests.waiting import eventually
 
-DEADLINE = 10.0
 STALE_SECONDS = 1.5  # longer than a ping's interval, short enough to see it pass
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path, durable=False)
-    server.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -47,12 +39,6 @@ async def fresh_mirror(valkey: Valkey, store: RevocationStore) -> AsyncIterator[
     async with mirror(valkey) as opened:
         await eventually(opened.is_fresh)
         yield opened
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
 
 
 def session(name: str, seconds: float = 600) -> Revocation:
@@ -255,7 +241,7 @@ async def test_a_killed_store_makes_it_stale_and_a_restored_one_fresh(
         await eventually(lambda: not opened.is_fresh())
         assert opened.refuses(of_session("s-1"))
         valkey.start()  # empty: without a marker it proves nothing
-        await eventually(lambda: "filled" in opened._trouble)
+        await eventually(lambda: "filled" in opened._trouble.reason)
         assert not opened.is_fresh()
         await store.write([session("s-2")])
         assert await store.restore(nothing)

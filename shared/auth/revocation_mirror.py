@@ -19,7 +19,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
 from typing import Any, Self
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -38,7 +37,8 @@ from shared.auth.revocation_store import (
 )
 from shared.config import Secret
 from shared.errors import Unavailable
-from shared.observability.metrics import REVOCATION_AGE, REVOCATION_ENTRIES
+from shared.observability.metrics import REVOCATION_AGE, REVOCATION_ENTRIES, show
+from shared.observability.trouble import Trouble
 from shared.tasks import background
 
 STALE_SECONDS = 10.0  # setting REVOCATION_STALE_SECONDS
@@ -76,20 +76,23 @@ class RevocationMirror:
         self._list = RevocationList()
         self._is_complete = False  # since the last load, on the link there is now
         self._last_proof = -math.inf
-        self._trouble = "the store has not been reached yet"
+        self._trouble = Trouble(
+            _log,
+            "revocations are not up to date",
+            "revocations are up to date",
+            reason="the store has not been reached yet",
+        )
         self._client = store_client(url)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        REVOCATION_AGE.set_function(self.age)
-        REVOCATION_ENTRIES.set_function(lambda: len(self._list))
+        show(REVOCATION_AGE, self.age)
+        show(REVOCATION_ENTRIES, lambda: len(self._list))
         self._exits.push_async_callback(self._client.aclose)
         await self._exits.enter_async_context(background(self._stay_linked(), "revocation mirror"))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
 
     def refuses(self, claims: Claims) -> bool:
@@ -107,7 +110,7 @@ class RevocationMirror:
     async def check(self) -> None:
         """For Readiness: raises Unavailable, with the reason, while the mirror is not fresh."""
         if not self.is_fresh():
-            raise Unavailable(f"revocations are not up to date: {self._trouble}")
+            raise Unavailable(f"revocations are not up to date: {self._trouble.reason}")
 
     # The link
 
@@ -118,7 +121,8 @@ class RevocationMirror:
             try:
                 await self._live()
             except _LINK_FAILURES as failure:
-                self._set_trouble(f"the link to the store is down ({str(failure) or type(failure).__name__})")
+                reason = str(failure) or type(failure).__name__
+                self._trouble.is_now(f"the link to the store is down ({reason})")
             pause = FIRST_RETRY_SECONDS if self._last_proof > before else min(2 * pause, LAST_RETRY_SECONDS)
             await asyncio.sleep(pause)
 
@@ -173,7 +177,7 @@ class RevocationMirror:
         self._list.drop_expired(self._wall_clock() * 1000)
         if self._is_complete:
             self._last_proof = now
-            self._set_trouble("")
+            self._trouble.is_over(entries=len(self._list))
 
     async def _changed(self, keys: Sequence[str]) -> None:
         await self._add([key for key in keys if key.startswith(PREFIX)])
@@ -194,7 +198,7 @@ class RevocationMirror:
         await self._add(keys)
         self._is_complete = await holds_everything(self._client)
         if not self._is_complete:
-            self._set_trouble("the store was wiped or restarted and is not filled again yet")
+            self._trouble.is_now("the store was wiped or restarted and is not filled again yet")
 
     async def _add(self, keys: Sequence[str]) -> None:
         if not keys:
@@ -208,14 +212,6 @@ class RevocationMirror:
             entry = Revocation.from_entry(key, value or "", expires_ms if expires_ms > 0 else math.inf)
             if value is not None and entry is not None:  # None: gone again, which takes nothing from us
                 self._list.add(entry)
-
-    def _set_trouble(self, trouble: str) -> None:
-        """Log changes only."""
-        if trouble and trouble != self._trouble:
-            _log.warning("revocation mirror", extra={"reason": trouble, "age_seconds": self.age()})
-        elif self._trouble and not trouble:
-            _log.info("revocation mirror is up to date", extra={"entries": len(self._list)})
-        self._trouble = trouble
 
 
 async def _call(link: AbstractConnection, *words: Any) -> Any:
