@@ -159,6 +159,14 @@ def decoder_for(framing: int) -> Decoder:
     return CloseDecoder() if framing == UNTIL_CLOSE else LengthDecoder(framing)
 
 
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunk(content: bytes) -> bytes:
+    """`content`, which must not be empty, as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
 class Patience(Protocol):
     """How long a reader waits for its peer."""
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from shared.http.body import StreamBody
+from shared.http.body import LAST_CHUNK, StreamBody, chunk
 from shared.http.head import (
     END_OF_HEAD,
     FIRST_FINAL_STATUS,
@@ -268,7 +268,7 @@ class _Exchange:
             self._invited.set()
         try:
             async for piece in body:
-                stream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if body.length is None else piece)
+                stream.write(chunk(piece) if body.length is None else piece)
                 if stream.is_congested:
                     stream.set_deadline(outgoing.seconds(outgoing.timeouts.idle))
                     await stream.drain()
@@ -280,7 +280,7 @@ class _Exchange:
             stream.abort()  # the request will never be complete
             return
         if body.length is None:
-            stream.write(b"0\r\n\r\n")
+            stream.write(LAST_CHUNK)
         stream.set_deadline(outgoing.seconds(outgoing.timeouts.head))
 
     # Receiving

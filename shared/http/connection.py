@@ -13,7 +13,7 @@ from typing import cast
 
 from shared.errors import ApplicationError
 from shared.http.answer import Framing, answer_head, framing_of, interim_head
-from shared.http.body import MinimumRate, StreamBody
+from shared.http.body import LAST_CHUNK, MinimumRate, StreamBody, chunk
 from shared.http.head import END_OF_HEAD, BadMessage, RequestHead, parse_request_head, refuse_ambiguity
 from shared.http.messages import Fields, Handler, NoBody, Pieces, Request, Response
 from shared.http.problems import HTTPError, problem
@@ -265,7 +265,7 @@ class Connection:
         sent = 0
         try:
             async for piece in pieces:
-                stream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if framing is Framing.CHUNKED else piece)
+                stream.write(chunk(piece) if framing is Framing.CHUNKED else piece)
                 sent += len(piece)
                 await self._drain()
         except Exception as failure:
@@ -273,7 +273,7 @@ class Connection:
             stream.abort()
             raise ConnectionGone from failure
         if framing is Framing.CHUNKED:
-            stream.write(b"0\r\n\r\n")
+            stream.write(LAST_CHUNK)
         elif framing is Framing.LENGTH and str(sent) != _promised(response.headers):
             stream.abort()
             raise ConnectionGone
