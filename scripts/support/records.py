@@ -70,6 +70,11 @@ class Records:
         """Every recorded process that is still alive, by name."""
         return dict(self._alive())
 
+    def gone(self, pattern: str) -> list[str]:
+        """The names that fit `pattern` and whose process is no longer alive."""
+        names = sorted(path.name for path in self.folder.glob(pattern))
+        return [name for name in names if self.read(name) is None]
+
     def remove(self, name: str) -> None:
         """Forget `name`."""
         (self.folder / name).unlink(missing_ok=True)

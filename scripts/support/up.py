@@ -35,6 +35,8 @@ READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 4.6  # everything has to be gone after 5
 LEFTOVER_SECONDS = 4.0
+KEEPER_POLL_SECONDS = 1.0
+UNNOTICED_SECONDS = 5.0  # a honcho that has noticed a keeper's end has stopped everything by then
 ROOM_BYTES = 100_000_000  # a new PostgreSQL takes 40 MB, its write-ahead log grows by 16 MB at a time
 
 
@@ -117,13 +119,29 @@ class Launcher:
             if not self._becomes_ready(honcho):
                 return 0
             _say(f"ready: {_addresses(self._parts)}. Ctrl-C stops everything.")
-            while honcho.poll() is None:
-                if stop_among(self._signals.wait(None)):
-                    return 0
+            if self._watch(honcho):
+                return 0
             self._end(self._records.alive(), LEFTOVER_SECONDS)
             raise SetupError(f"honcho ended with status {honcho.returncode}; everything is stopped")
         finally:
             self._stop(honcho)
+
+    def _watch(self, honcho: subprocess.Popen[bytes]) -> bool:
+        """True when told to stop, False when honcho has ended.
+
+        honcho starts each keeper through a helper of its own. When that one is killed the keeper leaves, but
+        honcho never hears of it, and a service would be missing without a word: SetupError.
+        """
+        deadline = time.monotonic() + UNNOTICED_SECONDS
+        while honcho.poll() is None:
+            if stop_among(self._signals.wait(KEEPER_POLL_SECONDS)):
+                return True
+            gone = self._records.gone("*.keep")
+            if not gone:
+                deadline = time.monotonic() + UNNOTICED_SECONDS
+            elif time.monotonic() > deadline:
+                raise SetupError(f"{', '.join(gone)} has gone and honcho has not noticed; all is stopped")
+        return False
 
     def _start_honcho(self) -> subprocess.Popen[bytes]:
         """honcho would let .env override the environment; we have merged them the other way round."""

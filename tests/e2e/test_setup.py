@@ -218,6 +218,17 @@ def test_a_killed_honcho_leaves_nothing_behind(new_system: NewSystem, engines_on
     until(lambda: not own_processes(system), STOP_SECONDS + 1, "all have left")
 
 
+def test_a_keeper_that_honcho_lost_ends_everything(
+    new_system: NewSystem, engines_only: dict[str, str]
+) -> None:
+    """The process between honcho and a keeper is killed: honcho does not notice, so `up` has to."""
+    system = new_system(engines_only)
+    system.start()
+    os.kill(parent_of(system.process("valkey.1.keep").pid), signal.SIGKILL)
+    until(lambda: "valkey.1.keep has gone" in system.log(), 15, "up says what is missing")
+    until(lambda: not own_processes(system), 10, "all have left")
+
+
 # What stands in the way
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from shared.config import Secret
+from tests.waiting import until
 
 START_SECONDS = 30.0
 
@@ -55,10 +56,13 @@ class OwnPostgres:
     def kill(self) -> None:
         """As `kill -9` of the server and of everything it has started."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        pid = self._process.pid
         self._process.send_signal(signal.SIGSTOP)  # so that it cannot replace what we kill
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        until(
+            lambda: ") T " in Path(f"/proc/{pid}/stat").read_text(), START_SECONDS, "the server stands still"
+        )
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)  # one that has ended already is still there for its parent
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
