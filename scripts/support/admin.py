@@ -11,15 +11,16 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from auth_server import MIGRATIONS, NAME
+from auth_server import MIGRATIONS, NAME, Parts
 from scripts.support.failures import SetupError, exit_status
 from scripts.support.opened_database import opened_database
 from scripts.support.settings import read_settings
-from services.auth.domain import ADMIN, ROLE, USER, Revocation, User
+from services.auth.domain.accounts import ADMIN, ROLE, USER, User
+from services.auth.domain.revocations import Revocation
 from services.auth.passwords import BcryptPasswords
-from services.auth.repository import PostgresAccountRepository
-from services.auth.service import AccountService, NewAccount
-from services.auth.settings import REVOCATION_SLACK, AuthSettings
+from services.auth.repository.revocations import PostgresRevocationRepository
+from services.auth.service.accounts import AccountService, NewAccount
+from services.auth.settings import AuthSettings
 from shared.config import Environment
 from shared.errors import Conflict, Invalid, NotFound
 
@@ -54,14 +55,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(arguments: argparse.Namespace, environment: Environment) -> int:
-    async with _accounts(environment) as accounts:
+    async with _parts(environment) as parts:
         match arguments.command:
             case "create-admin":
-                await _create_admin(accounts, arguments, environment)
+                await _create_admin(parts.accounts, arguments, environment)
             case "users":
-                _print_users(await accounts.users())
+                _print_users(await parts.accounts.users())
             case "grant":
-                await _grant(accounts, arguments.email, arguments.role)
+                await _grant(parts.accounts, arguments.email, arguments.role)
     return 0
 
 
@@ -109,12 +110,12 @@ class _LeftToTheServer:
 
 
 @asynccontextmanager
-async def _accounts(environment: Environment) -> AsyncIterator[AccountService]:
+async def _parts(environment: Environment) -> AsyncIterator[Parts]:
     settings = AuthSettings.read(environment)
     passwords = BcryptPasswords(settings.bcrypt_cost)
     async with opened_database(environment, NAME, MIGRATIONS) as database:
-        repository = PostgresAccountRepository(database, settings.access_lifetime + REVOCATION_SLACK)
-        yield AccountService(repository, passwords, _LeftToTheServer())
+        revocations = PostgresRevocationRepository(database, settings.revocation_lifetime)
+        yield Parts(database, settings, passwords, revocations, _LeftToTheServer(), actor="operator")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.auth.domain import Revocation
+from services.auth.domain.revocations import Revocation
 from services.auth.tokens import milliseconds
 from shared.auth import revocation_list
 from shared.auth.revocation_store import RevocationStore

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from services.auth.domain import SessionLifetimes, email_fault, password_fault
-from services.auth.service import NewAccount
+from services.auth.domain.accounts import email_fault
+from services.auth.domain.passwords import password_fault
+from services.auth.domain.sessions import SessionLifetimes
+from services.auth.service.accounts import NewAccount
 from services.auth.signing_keys import ENCRYPTION_KEY_SETTING, GENERATE, read_encryption_key
 from shared.auth.jwt import LEEWAY_SECONDS
 from shared.auth.settings import TokenSettings
@@ -28,6 +30,11 @@ class AuthSettings:
     bcrypt_cost: int
     redis_url: Secret
     admin: NewAccount | None
+
+    @property
+    def revocation_lifetime(self) -> timedelta:
+        """How long an access token made just now could be used somewhere."""
+        return self.access_lifetime + REVOCATION_SLACK
 
     @classmethod
     def read(cls, environment: Environment) -> "AuthSettings":

@@ -15,7 +15,8 @@ from uuid import UUID
 
 import jwt as pyjwt
 
-from services.auth.domain import Session, Tokens, User
+from services.auth.domain.accounts import User
+from services.auth.domain.sessions import Session, Tokens
 from services.auth.sealing import key_from, seal, unseal
 from services.auth.signing_keys import KeyRing
 from shared.auth import jwt

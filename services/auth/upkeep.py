@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.auth.repository import PostgresAccountRepository
+from services.auth.repository.revocations import PostgresRevocationRepository
+from services.auth.repository.sessions import PostgresSessionRepository
 from services.auth.revocations import RevocationSpreader
-from services.auth.service import AccountService, NewAccount
+from services.auth.service.accounts import AccountService, NewAccount
 from services.auth.signing_keys import KeyRing
 from shared.auth.revocation_store import RevocationStore
 from shared.db.database import Database
@@ -35,23 +36,28 @@ class Duty:
     seconds: float
 
 
-def duties(
-    keys: KeyRing,
-    store: RevocationStore,
-    revocations: RevocationSpreader,
-    repository: PostgresAccountRepository,
-    grace: timedelta,
+def telling_the_gateways(
+    keys: KeyRing, store: RevocationStore, revocations: RevocationSpreader
 ) -> tuple[Duty, ...]:
-    """All there is to do. `grace` is for how long lost answers are repeated."""
-
-    async def erase_sealed() -> None:
-        await repository.erase_sealed_successors(grace)
-
+    """What gateways must hear of, whoever has written it into the database."""
     return (
         Duty("signing keys", KeyUpkeep(keys, store), KEYS_SECONDS),
         Duty("revocations", revocations.spread, SPREAD_SECONDS),
+    )
+
+
+def cleaning(
+    sessions: PostgresSessionRepository, revocations: PostgresRevocationRepository, grace: timedelta
+) -> tuple[Duty, ...]:
+    """What is forgotten in time. `grace` is for how long lost answers are repeated."""
+
+    async def erase_sealed() -> None:
+        await sessions.erase_sealed_successors(grace)
+
+    return (
         Duty("sealed successors", erase_sealed, ERASE_SECONDS),
-        Duty("what is over", repository.drop_what_is_over, DROP_SECONDS),
+        Duty("expired sessions", sessions.drop_expired, DROP_SECONDS),
+        Duty("expired revocations", revocations.drop_expired, DROP_SECONDS),
     )
 
 

@@ -8,32 +8,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from auth_server import MIGRATIONS
-from services.auth.domain import SessionLifetimes
-from services.auth.handler import auth_routes
+from auth_server import MIGRATIONS, Parts
 from services.auth.passwords import BcryptPasswords
-from services.auth.repository import (
-    PostgresAccountRepository,
-    PostgresKeyRepository,
-    PostgresRevocationRepository,
-)
+from services.auth.repository.revocations import PostgresRevocationRepository
 from services.auth.revocations import RevocationSpreader
-from services.auth.service import AccountService, SessionService
-from services.auth.settings import REVOCATION_SLACK
-from services.auth.signing_keys import KeyRing
-from services.auth.tokens import SignedTokens
+from services.auth.settings import AuthSettings
 from shared.auth import jwt
 from shared.auth.identity import IdentitySigner
 from shared.auth.jwk import ALGORITHMS
 from shared.auth.jwt import Claims
 from shared.auth.revocation_store import RevocationStore
 from shared.auth.settings import TokenSettings
-from shared.config import Secret
+from shared.config import Environment, Secret
 from shared.context import Principal
 from shared.db.database import Database
 from shared.http.messages import Handler, Headers, Request
@@ -41,8 +31,6 @@ from shared.runtime import Readiness
 from shared.service import ServiceSettings, service_handler
 from tests.engines import Engines
 
-ACCESS_LIFETIME = timedelta(seconds=600)
-LIFETIMES = SessionLifetimes(idle=timedelta(days=30), longest=timedelta(days=90), grace=timedelta(seconds=10))
 TOKENS = TokenSettings("https://shop.example", "https://shop.example", ALGORITHMS)
 IDENTITY_KEY = Secret(secrets.token_urlsafe(32))
 ENCRYPTION_KEY = os.urandom(32)
@@ -80,11 +68,8 @@ class AuthServer:
     handler: Handler
     database: Database
     store: RevocationStore
-    keys: KeyRing
-    accounts: AccountService
-    sessions: SessionService
+    parts: Parts
     revocations: RevocationSpreader
-    repository: PostgresAccountRepository
 
     async def call(
         self, method: str, target: str, body: object = None, principal: Principal = NOBODY
@@ -118,7 +103,7 @@ class AuthServer:
         """What the access token of a login says, once it is verified like a gateway does."""
         return jwt.verify(
             answer.document["access_token"],
-            self.keys.published,
+            self.parts.keys.published,
             now=time.time(),
             issuer=TOKENS.issuer,
             audience=TOKENS.audience,
@@ -140,27 +125,33 @@ class AuthServer:
 async def auth_server(
     database_url: Secret,
     redis_url: Secret,
-    *,
-    algorithm: str = "ES256",
-    lifetimes: SessionLifetimes = LIFETIMES,
+    **values: str,
 ) -> AsyncIterator[AuthServer]:
-    """An auth server whose background tasks do not run."""
+    """An auth server whose background tasks do not run; `values` are settings."""
+    settings = AuthSettings.read(
+        Environment(
+            {
+                "PUBLIC_URL": TOKENS.issuer,
+                "REDIS_URL": redis_url.value,
+                "AUTH_KEY_ENCRYPTION_KEY": encryption_key_text(),
+                "BCRYPT_COST": "4",
+                **values,
+            }
+        )
+    )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(database_url, MIGRATIONS))
         await database.wait_until_migrated()
         store = await stack.enter_async_context(RevocationStore(redis_url))
-        passwords = BcryptPasswords(cost=4)
+        passwords = BcryptPasswords(settings.bcrypt_cost)
         stack.callback(passwords.close)
-        keys = KeyRing(PostgresKeyRepository(database), ENCRYPTION_KEY, algorithm)
-        await keys.load()
-        revocations = RevocationSpreader(PostgresRevocationRepository(database), store)
-        repository = PostgresAccountRepository(database, ACCESS_LIFETIME + REVOCATION_SLACK)
-        tokens = SignedTokens(TOKENS, keys, ACCESS_LIFETIME)
-        accounts = AccountService(repository, passwords, revocations)
-        sessions = SessionService(repository, passwords, tokens, revocations, lifetimes)
-        settings = ServiceSettings("auth", "127.0.0.1", 0, database_url, {"gateway": IDENTITY_KEY})
-        handler = service_handler(settings, auth_routes(accounts, sessions, keys, TOKENS), Readiness())
-        yield AuthServer(handler, database, store, keys, accounts, sessions, revocations, repository)
+        stored_revocations = PostgresRevocationRepository(database, settings.revocation_lifetime)
+        revocations = RevocationSpreader(stored_revocations, store)
+        parts = Parts(database, settings, passwords, stored_revocations, revocations)
+        await parts.keys.load()
+        service = ServiceSettings("auth", "127.0.0.1", 0, database_url, {"gateway": IDENTITY_KEY})
+        handler = service_handler(service, parts.routes(), Readiness())
+        yield AuthServer(handler, database, store, parts, revocations)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.auth.domain import SessionLifetimes
-from services.auth.service import NewAccount
+from services.auth.service.accounts import NewAccount
 from shared import base64url
 from shared.auth import jwt
 from shared.auth.jwk import ALGORITHMS, KeySet
@@ -75,7 +74,7 @@ async def test_the_access_token_says_what_rfc_9068_wants(auth: AuthServer) -> No
     token = (await auth.log_in()).document["access_token"]
     header = parse_object(base64url.decode(token.split(".")[0]))
     assert header == {"alg": "ES256", "kid": header["kid"], "typ": "at+jwt"}
-    claims = json.loads(jwt.verify_signature(token, auth.keys.published, ALGORITHMS))
+    claims = json.loads(jwt.verify_signature(token, auth.parts.keys.published, ALGORITHMS))
     assert set(claims) == {"iss", "aud", "sub", "client_id", "exp", "iat", "nbf", "jti", "sid", "roles"}
     assert abs(claims["iat"] - time.time()) < 5
     assert round(claims["iat"], 3) == claims["iat"]
@@ -164,9 +163,8 @@ async def test_reuse_after_the_grace_ends_the_session(auth: AuthServer) -> None:
 
 
 async def test_an_idle_session_expires_and_a_used_one_ends_some_day(engines: Engines) -> None:
-    second = timedelta(seconds=1)
-    lifetimes = SessionLifetimes(idle=10 * second, longest=15 * second, grace=second)
-    async with auth_server(engines.new_database(), engines.redis_url, lifetimes=lifetimes) as auth:
+    lifetimes = {"SESSION_IDLE_SECONDS": "10", "SESSION_SECONDS": "15"}
+    async with auth_server(engines.new_database(), engines.redis_url, **lifetimes) as auth:
         await auth.sign_up()
         tokens = await auth.log_in()
         assert tokens.document["expires_in"] == 15  # no longer than the session
@@ -192,7 +190,7 @@ async def test_the_two_kinds_of_token_are_not_interchangeable(auth: AuthServer) 
     with pytest.raises(jwt.TokenRefused):
         jwt.verify(
             tokens["refresh_token"],
-            auth.keys.published,
+            auth.parts.keys.published,
             now=time.time(),
             issuer=TOKENS.issuer,
             audience=TOKENS.audience,
@@ -301,15 +299,15 @@ async def test_metadata(auth: AuthServer) -> None:
 
 async def test_an_admin_is_created_once(auth: AuthServer) -> None:
     admin = NewAccount("root@example.com", PASSWORD, "Root")
-    assert await auth.accounts.ensure_admin(admin)
-    assert not await auth.accounts.ensure_admin(admin)
+    assert await auth.parts.accounts.ensure_admin(admin)
+    assert not await auth.parts.accounts.ensure_admin(admin)
     assert auth.claims(await auth.log_in("root@example.com")).roles == {"admin", "user"}
 
 
 async def test_a_granted_role_ends_the_tokens_without_it(auth: AuthServer) -> None:
     await auth.sign_up()
     tokens = await auth.log_in()
-    await auth.accounts.grant("Alice@example.com", "support")
+    await auth.parts.accounts.grant("Alice@example.com", "support")
     rows = await auth.query("SELECT kind, name, stored_at IS NOT NULL, revoked_at FROM revocations")
     before = auth.claims(tokens)
     assert rows[0][:3] == ("user", before.subject, True)

@@ -79,7 +79,7 @@ async def test_no_session_slips_through_a_global_logout(auth: AuthServer) -> Non
 async def test_two_auth_servers_share_one_database(engines: Engines) -> None:
     url = engines.new_database()
     async with auth_server(url, engines.redis_url) as one, auth_server(url, engines.redis_url) as other:
-        assert one.keys.jwks == other.keys.jwks
+        assert one.parts.keys.jwks == other.parts.keys.jwks
         await one.sign_up()
         token = (await other.log_in()).document["refresh_token"]
         servers = [one, other] * (AT_ONCE // 2)
@@ -96,7 +96,7 @@ async def test_auth_servers_that_start_at_once_make_one_key(engines: Engines) ->
         others = [auth_server(url, engines.redis_url) for _ in range(4)]
         opened = await asyncio.gather(*(other.__aenter__() for other in others))
         try:
-            assert len({server.keys.jwks for server in opened}) == 1
+            assert len({server.parts.keys.jwks for server in opened}) == 1
             assert await first.query("SELECT count(*) FROM signing_keys") == [(1,)]
         finally:
             for other in others:

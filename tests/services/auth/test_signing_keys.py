@@ -17,11 +17,11 @@ from tests.services.auth.conftest import ENCRYPTION_KEY, AuthServer, auth_server
 
 @pytest.mark.parametrize("algorithm", GENERATE)
 async def test_tokens_of_every_algorithm_are_verified(engines: Engines, algorithm: str) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, algorithm=algorithm) as auth:
+    async with auth_server(engines.new_database(), engines.redis_url, SIGNING_ALGORITHM=algorithm) as auth:
         await auth.sign_up()
         tokens = await auth.log_in()
         assert auth.claims(tokens).roles == {"user"}
-        jwt.verify_signature(tokens.document["access_token"], auth.keys.published, [algorithm])
+        jwt.verify_signature(tokens.document["access_token"], auth.parts.keys.published, [algorithm])
         assert (await auth.refresh(tokens.document["refresh_token"])).status == 200
 
 
@@ -46,7 +46,7 @@ async def test_the_private_part_is_encrypted(auth: AuthServer) -> None:
 
 
 async def test_another_encryption_key_is_noticed_and_makes_no_new_key(auth: AuthServer) -> None:
-    ring = KeyRing(auth.keys._repository, os.urandom(32), "ES256")
+    ring = KeyRing(auth.parts.keys._repository, os.urandom(32), "ES256")
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
         await ring.load()
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
@@ -57,7 +57,7 @@ async def test_another_encryption_key_is_noticed_and_makes_no_new_key(auth: Auth
 
 
 async def test_without_keys_tokens_are_not_called_bad(auth: AuthServer) -> None:
-    ring = KeyRing(auth.keys._repository, ENCRYPTION_KEY, "ES256")
+    ring = KeyRing(auth.parts.keys._repository, ENCRYPTION_KEY, "ES256")
     for property_ in ("signing", "published", "jwks"):
         with pytest.raises(Unavailable):
             getattr(ring, property_)
@@ -65,20 +65,20 @@ async def test_without_keys_tokens_are_not_called_bad(auth: AuthServer) -> None:
 
 async def test_a_key_is_published_before_it_signs_and_after(auth: AuthServer) -> None:
     """What the tables allow: the operator's commands for it come on top."""
-    first = auth.keys.signing.key_id
+    first = auth.parts.keys.signing.key_id
     await auth.execute("UPDATE signing_keys SET signs_until = now() - interval '1 s'")
-    await auth.keys.load()
-    second = auth.keys.signing.key_id
+    await auth.parts.keys.load()
+    second = auth.parts.keys.signing.key_id
     assert second != first
-    assert {key["kid"] for key in json.loads(auth.keys.jwks)["keys"]} == {first, second}
+    assert {key["kid"] for key in json.loads(auth.parts.keys.jwks)["keys"]} == {first, second}
     await auth.execute(f"UPDATE signing_keys SET published_until = now() WHERE key_id = '{first}'")
-    await auth.keys.load()
-    assert first not in auth.keys.published
+    await auth.parts.keys.load()
+    assert first not in auth.parts.keys.published
 
 
 async def test_another_algorithm_signs_once_every_verifier_knows_its_key(auth: AuthServer) -> None:
-    first = auth.keys.signing.key_id
-    rings = [KeyRing(auth.keys._repository, ENCRYPTION_KEY, "EdDSA") for _ in range(3)]
+    first = auth.parts.keys.signing.key_id
+    rings = [KeyRing(auth.parts.keys._repository, ENCRYPTION_KEY, "EdDSA") for _ in range(3)]
     await asyncio.gather(*(ring.load() for ring in rings))
     assert await auth.query("SELECT algorithm FROM signing_keys ORDER BY signs_from") == [
         ("ES256",),
@@ -96,33 +96,33 @@ async def test_another_algorithm_signs_once_every_verifier_knows_its_key(auth: A
 
 
 async def test_going_back_to_an_algorithm_needs_no_new_key(auth: AuthServer) -> None:
-    await KeyRing(auth.keys._repository, ENCRYPTION_KEY, "EdDSA").load()
+    await KeyRing(auth.parts.keys._repository, ENCRYPTION_KEY, "EdDSA").load()
     await auth.execute("UPDATE signing_keys SET signs_from = signs_from - interval '1 hour'")
-    await auth.keys.load()
-    assert auth.keys.signing.algorithm == "ES256"
+    await auth.parts.keys.load()
+    assert auth.parts.keys.signing.algorithm == "ES256"
     assert await auth.query("SELECT count(*) FROM signing_keys") == [(2,)]
 
 
 async def test_a_key_that_will_end_has_its_successor_published_in_time(auth: AuthServer) -> None:
-    first = auth.keys.signing.key_id
+    first = auth.parts.keys.signing.key_id
     await auth.execute("UPDATE signing_keys SET signs_until = now() + interval '10 minutes'")
-    await auth.keys.load()
-    assert len(auth.keys.published) == 1
+    await auth.parts.keys.load()
+    assert len(auth.parts.keys.published) == 1
     await auth.execute("UPDATE signing_keys SET signs_until = now() + interval '5 minutes'")
-    await auth.keys.load()
-    assert len(auth.keys.published) == 2
-    assert auth.keys.signing.key_id == first
+    await auth.parts.keys.load()
+    assert len(auth.parts.keys.published) == 2
+    assert auth.parts.keys.signing.key_id == first
 
 
 async def test_who_cannot_open_the_keys_makes_none(auth: AuthServer) -> None:
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
-        await KeyRing(auth.keys._repository, os.urandom(32), "EdDSA").load()
+        await KeyRing(auth.parts.keys._repository, os.urandom(32), "EdDSA").load()
     assert await auth.query("SELECT count(*) FROM signing_keys") == [(1,)]
 
 
 async def test_tokens_do_not_show_in_a_repr(auth: AuthServer) -> None:
-    assert "sealed" not in repr((await auth.keys._repository.published_keys())[0])
-    assert str(ENCRYPTION_KEY) not in repr(auth.keys)
+    assert "sealed" not in repr((await auth.parts.keys._repository.published_keys())[0])
+    assert str(ENCRYPTION_KEY) not in repr(auth.parts.keys)
 
 
 def test_the_thumbprint_is_that_of_rfc_7638() -> None:

@@ -33,7 +33,7 @@ async def test_no_failure_ends_the_upkeep(
 
 
 async def test_gateways_are_told_of_other_keys_once(auth: AuthServer) -> None:
-    keep = KeyUpkeep(auth.keys, auth.store)
+    keep = KeyUpkeep(auth.parts.keys, auth.store)
 
     async def announced() -> object:
         await keep()
@@ -50,9 +50,9 @@ async def test_lost_answers_are_forgotten_after_the_grace(auth: AuthServer) -> N
     await auth.sign_up()
     await auth.refresh((await auth.log_in()).document["refresh_token"])
     sealed = "SELECT count(*) FROM refresh_tokens WHERE sealed_successor IS NOT NULL"
-    await auth.repository.erase_sealed_successors(timedelta(seconds=10))
+    await auth.parts.stored_sessions.erase_sealed_successors(timedelta(seconds=10))
     assert await auth.query(sealed) == [(1,)]
-    await auth.repository.erase_sealed_successors(timedelta(0))
+    await auth.parts.stored_sessions.erase_sealed_successors(timedelta(0))
     assert await auth.query(sealed) == [(0,)]
 
 
@@ -60,14 +60,16 @@ async def test_only_what_is_over_is_dropped(auth: AuthServer) -> None:
     await auth.sign_up()
     for _ in range(2):
         await auth.log_out(auth.claims(await auth.log_in()).principal)
-    await auth.repository.drop_what_is_over()
+    await auth.parts.stored_sessions.drop_expired()
+    await auth.parts.stored_revocations.drop_expired()
     assert await auth.query("SELECT count(*) FROM revocations") == [(2,)]
     oldest = "(SELECT session_id FROM sessions ORDER BY session_id LIMIT 1)"
     await auth.execute(
         f"UPDATE sessions SET expires_at = now() - interval '31 days' WHERE session_id = {oldest}"
     )
     await auth.execute(f"UPDATE revocations SET expires_at = now() WHERE name = {oldest}::text")
-    await auth.repository.drop_what_is_over()
+    await auth.parts.stored_sessions.drop_expired()
+    await auth.parts.stored_revocations.drop_expired()
     assert await auth.query("SELECT count(*) FROM revocations") == [(1,)]
     assert await auth.query("SELECT count(*) FROM sessions") == [(1,)]
     assert await auth.query("SELECT count(*) FROM refresh_tokens") == [(1,)]

@@ -1,6 +1,5 @@
-"""Who there is, which rules accounts obey, how a refresh is decided. Pure: no I/O, no clock, no chance."""
+"""Who is logged in, and how a refresh is decided."""
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -9,26 +8,8 @@ from enum import Enum, StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from shared.text import is_printable, tidy, tidy_name
-
-MIN_PASSWORD_CHARACTERS, MAX_PASSWORD_CHARACTERS = 8, 1_024
-MAX_EMAIL_CHARACTERS = 254  # what fits an SMTP path (RFC 5321 section 4.5.3.1.3)
-MAX_LOCAL_PART_CHARACTERS = 64
-MAX_DISPLAY_NAME_CHARACTERS = 100
-
-USER, ADMIN = "user", "admin"
-ROLE = re.compile(r"[a-z][a-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """One account. `email` is spelled as its owner does; two spellings that differ in case are the same."""
-
-    user_id: UUID
-    email: str
-    display_name: str
-    roles: tuple[str, ...] = (USER,)
-    is_locked: bool = False
+from services.auth.domain.accounts import User
+from services.auth.domain.revocations import Revocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +54,14 @@ class Tokens:
     refresh_token: str = field(repr=False)
 
 
+class LogoutScope(StrEnum):
+    """Which sessions a logout ends: this one, all but this one, or all."""
+
+    LOCAL = "local"
+    OTHERS = "others"
+    GLOBAL = "global"
+
+
 # Refreshing
 
 
@@ -112,106 +101,14 @@ def decide_refresh(
     return Decision.REPEAT if in_grace and not token.is_successor_used else Decision.END
 
 
-# Revoking
-
-
-class RevokedKind(StrEnum):
-    """What a revocation names: one session, one token, all that a user has so far, or a signing key."""
-
-    SESSION = "sid"
-    TOKEN = "jti"  # noqa: S105
-    USER = "user"
-    KEY = "kid"
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """Tokens of `name` are refused from `revoked_at` until `expires_at`, when the last one has expired."""
-
-    kind: RevokedKind
-    name: str
-    revoked_at: datetime
-    expires_at: datetime
-
-
-class LogoutScope(StrEnum):
-    """Which sessions a logout ends: this one, all but this one, or all."""
-
-    LOCAL = "local"
-    OTHERS = "others"
-    GLOBAL = "global"
-
-
-# Rules
-
-_LOCAL_PART = re.compile(r"[^\s\x00-\x20\x7f\"(),:;<>@\[\\\].]+(?:\.[^\s\x00-\x20\x7f\"(),:;<>@\[\\\].]+)*")
-_DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(?:\.(?!-)[\w-]{1,63}(?<!-))*")
-
-
-def email_fault(email: str) -> str | None:
-    """Syntax only (RFC 5321 section 4.1.2, without quoting): whether anybody reads it, no syntax tells."""
-    local_part, _, domain = email.rpartition("@")
-    if len(email) > MAX_EMAIL_CHARACTERS:
-        return f"Must be at most {MAX_EMAIL_CHARACTERS} characters long"
-    if len(local_part) > MAX_LOCAL_PART_CHARACTERS or not is_printable(email):
-        return "Is not an e-mail address"
-    if not _LOCAL_PART.fullmatch(local_part) or not _DOMAIN.fullmatch(domain):
-        return "Is not an e-mail address"
-    return None
-
-
-def password_fault(password: str) -> str | None:
-    """Length is what makes a password strong; any character will do."""
-    if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
-        return f"Must be {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters long"
-    return None
-
-
-def display_name_fault(name: str) -> str | None:
-    """A name is one line, blanks around it not counted."""
-    if not 1 <= len(tidy_name(name)) <= MAX_DISPLAY_NAME_CHARACTERS:
-        return f"Must be 1 to {MAX_DISPLAY_NAME_CHARACTERS} characters long"
-    return None if is_printable(name) else "Must not contain control characters"
-
-
-ACCOUNT_RULES = {
-    "email": email_fault,
-    "password": password_fault,
-    "display_name": display_name_fault,
-}
-
-
-def email_key(email: str) -> str:
-    """What two spellings of one address have in common."""
-    return tidy(email).lower()
-
-
 # What the use cases need
 
 
-class AccountRepository(Protocol):
-    """Where accounts and sessions are kept. Every method raises Unavailable while that cannot be reached."""
+class SessionRepository(Protocol):
+    """Where sessions are kept. Every method raises Unavailable while that cannot be reached."""
 
     def unit_of_work(self) -> AbstractAsyncContextManager[object]:
         """All calls inside the block take effect together, or none does."""
-
-    async def add_user(self, user: User, password_hash: str) -> bool:
-        """False when the e-mail address is taken."""
-
-    async def find_login(self, email: str) -> tuple[User, str] | None:
-        """The account with that address in any spelling, and its password's hash."""
-
-    async def find_user(self, user_id: UUID) -> User | None:
-        """The account."""
-
-    async def list_users(self) -> Sequence[User]:
-        """Every account, oldest first."""
-
-    async def hold_user(self, user_id: UUID) -> tuple[User, datetime] | None:
-        """The account and the time, both valid until the unit of work ends: nobody revokes in between."""
-
-    async def set_roles(self, user_id: UUID, roles: Sequence[str]) -> Sequence[Revocation]:
-        """New roles, and the end of every token that carries the old ones."""
 
     async def add_session(self, session: Session, origin: Origin, token: RefreshToken) -> None:
         """A new session with its first refresh token."""
@@ -234,16 +131,6 @@ class AccountRepository(Protocol):
         """End every live session of a user but the spared one."""
 
 
-class Passwords(Protocol):
-    """Slow hashes of passwords. Both raise Unavailable when too many wait already."""
-
-    async def hash(self, password: str) -> str:
-        """A new salted hash."""
-
-    async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the one; takes the same time, and says no, when there is none to compare with."""
-
-
 class TokenMaker(Protocol):
     """Makes and reads tokens. Every method raises Unavailable while there is no key."""
 
@@ -264,10 +151,3 @@ class TokenMaker(Protocol):
 
     def unseal_successor(self, refresh_token: str, sealed: bytes) -> str:
         """The reverse."""
-
-
-class Revocations(Protocol):
-    """How revocations reach the gateways."""
-
-    async def publish(self, revocations: Sequence[Revocation]) -> None:
-        """Returns when the store has them. Raises Unavailable otherwise; they are sent again until it has."""

@@ -1,0 +1,33 @@
+"""What the gateways must refuse although it is signed and has not expired."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class RevokedKind(StrEnum):
+    """What a revocation names: one session, one token, all that a user has so far, or a signing key."""
+
+    SESSION = "sid"
+    TOKEN = "jti"  # noqa: S105
+    USER = "user"
+    KEY = "kid"
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Tokens of `name` are refused from `revoked_at` until `expires_at`, when the last one has expired."""
+
+    kind: RevokedKind
+    name: str
+    revoked_at: datetime
+    expires_at: datetime
+
+
+class Revocations(Protocol):
+    """How revocations reach the gateways."""
+
+    async def publish(self, revocations: Sequence[Revocation]) -> None:
+        """Returns when the store has them. Raises Unavailable otherwise; they are sent again until it has."""

@@ -1,0 +1,35 @@
+"""What anybody may know of the issuer."""
+
+from typing import Any
+
+from services.auth.signing_keys import KeyRing
+from shared.auth.jwks import JWKS_PATH, LIFETIME_SECONDS
+from shared.auth.settings import TokenSettings
+from shared.http.messages import Request, Response, json_response
+
+METADATA_PATH = "/.well-known/oauth-authorization-server"
+# No verifier keeps the keys longer than our own do; a new key is published for longer before it signs.
+_CACHEABLE = ("Cache-Control", f"public, max-age={LIFETIME_SECONDS:.0f}")
+
+
+class KeyHandler:
+    """What anybody may know of the issuer."""
+
+    def __init__(self, keys: KeyRing, settings: TokenSettings) -> None:
+        self._keys = keys
+        self._settings = settings
+
+    async def jwks(self, request: Request) -> Response:
+        """The public keys (RFC 7517 section 5)."""
+        headers = [("Content-Type", "application/jwk-set+json"), _CACHEABLE]
+        return Response(200, headers, self._keys.jwks)
+
+    async def metadata(self, request: Request) -> Response:
+        """RFC 8414. Logging in with JSON is no OAuth grant, so there is no `token_endpoint`."""
+        document: dict[str, Any] = {
+            "issuer": self._settings.issuer,
+            "jwks_uri": f"{self._settings.issuer}{JWKS_PATH}",
+            "response_types_supported": [],
+            "grant_types_supported": [],
+        }
+        return json_response(200, document, [_CACHEABLE])

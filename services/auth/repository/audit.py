@@ -1,0 +1,51 @@
+"""The audit table in PostgreSQL: a trigger of the database keeps it append-only."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from services.auth.domain.audit import AuditEntry, AuditRow, Event
+from services.auth.repository.statements import every, execute
+from shared import context
+from shared.db.database import Database
+
+_WRITE = """
+    INSERT INTO audit (event, actor, user_id, session_id, address, request_id, details)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+_READ = """
+    SELECT audit_id, at, actor, address, request_id, event, user_id, session_id, details FROM audit
+    WHERE (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
+    AND (%(event)s::text IS NULL OR event = %(event)s)
+    ORDER BY audit_id DESC LIMIT %(limit)s"""
+
+
+class PostgresAuditLog:
+    """The domain's AuditLog. `actor` is who acts where no request is being answered: operator or server."""
+
+    def __init__(self, database: Database, actor: str) -> None:
+        self._database = database
+        self._actor = actor
+
+    async def write(self, entry: AuditEntry) -> None:
+        """Request and address come from the context, as in log lines."""
+        request_id, address = context.request_id.get(), context.principal.get().client_address
+        actor = "client" if request_id else self._actor
+        whom = (entry.user_id, entry.session_id)
+        values = (entry.event.value, actor, *whom, address, request_id, Jsonb(dict(entry.details)))
+        await execute(self._database, _WRITE, values)
+
+    async def read(
+        self, *, user_id: UUID | None = None, event: Event | None = None, limit: int = 100
+    ) -> Sequence[AuditRow]:
+        """By primary key, or by the index of a user's entries."""
+        values = {"user_id": user_id, "event": event and event.value, "limit": limit}
+        return [_row(row) for row in reversed(await every(self._database, _READ, values))]
+
+
+def _row(row: TupleRow) -> AuditRow:
+    audit_id, at, actor, address, request_id, event, user_id, session_id, details = row
+    return AuditRow(
+        audit_id, at, actor, address, request_id, AuditEntry(Event(event), user_id, session_id, details)
+    )

@@ -1,0 +1,66 @@
+"""Revocations in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from psycopg.rows import TupleRow
+
+from services.auth.domain.revocations import Revocation, RevokedKind
+from services.auth.repository.statements import every, execute
+from shared.db.database import Database
+
+UNSENT_AT_ONCE = 1_000
+
+_REVOKE = """
+    INSERT INTO revocations (kind, name, revoked_at, expires_at)
+    SELECT %(kind)s, name, moment, moment + %(lifetime)s
+    FROM unnest(%(names)s::text[]) AS name, clock_timestamp() AS moment
+    ON CONFLICT (kind, name) DO UPDATE SET
+        revoked_at = greatest(revocations.revoked_at, excluded.revoked_at),
+        expires_at = greatest(revocations.expires_at, excluded.expires_at),
+        stored_at = NULL
+    RETURNING kind, name, revoked_at, expires_at"""
+_UNEXPIRED = "SELECT kind, name, revoked_at, expires_at FROM revocations WHERE expires_at > clock_timestamp()"
+_UNSENT = _UNEXPIRED + f" AND stored_at IS NULL ORDER BY revoked_at LIMIT {UNSENT_AT_ONCE}"
+_MARK_STORED = """
+    UPDATE revocations SET stored_at = clock_timestamp()
+    FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS sent (kind, name, expires_at)
+    WHERE revocations.kind = sent.kind AND revocations.name = sent.name
+    AND revocations.expires_at = sent.expires_at AND stored_at IS NULL"""
+_DROP_REVOCATIONS = "DELETE FROM revocations WHERE expires_at < clock_timestamp() AND stored_at IS NOT NULL"
+
+
+class PostgresRevocationRepository:
+    """The RevocationRepository of `revocations`; `lifetime` is how long a token made just now can be used."""
+
+    def __init__(self, database: Database, lifetime: timedelta) -> None:
+        self._database = database
+        self._lifetime = lifetime
+
+    async def revoke(self, kind: RevokedKind, names: Sequence[UUID | str]) -> Sequence[Revocation]:
+        """Refused from now on. In the unit of work of whatever is the reason."""
+        values = {"kind": kind, "names": [str(name) for name in names], "lifetime": self._lifetime}
+        return [_revocation(row) for row in await every(self._database, _REVOKE, values)]
+
+    async def unexpired(self) -> Sequence[Revocation]:
+        """Sent or not."""
+        return [_revocation(row) for row in await every(self._database, _UNEXPIRED)]
+
+    async def unsent(self) -> Sequence[Revocation]:
+        """Up to UNSENT_AT_ONCE; normally none, which a partial index tells at once."""
+        return [_revocation(row) for row in await every(self._database, _UNSENT)]
+
+    async def mark_stored(self, revocations: Sequence[Revocation]) -> None:
+        """Only those that are still as they were sent: one that was prolonged meanwhile is sent again."""
+        columns = zip(*((each.kind.value, each.name, each.expires_at) for each in revocations), strict=True)
+        await execute(self._database, _MARK_STORED, [list(column) for column in columns])
+
+    async def drop_expired(self) -> None:
+        """Delete revocations that no token needs any more."""
+        await execute(self._database, _DROP_REVOCATIONS)
+
+
+def _revocation(row: TupleRow) -> Revocation:
+    kind, name, revoked_at, expires_at = row
+    return Revocation(RevokedKind(kind), name, revoked_at, expires_at)
