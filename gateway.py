@@ -27,12 +27,15 @@ from shared.auth.revocation_store import SIGNING_KEYS_CHANGED
 from shared.auth.settings import TokenSettings
 from shared.config import CHECKOUT, ConfigError, Environment
 from shared.context import ANONYMOUS
+from shared.descriptors import provide_for
 from shared.errors import Unavailable
-from shared.http import routing
 from shared.http.chain import chain
 from shared.http.client import Client, Timeouts
+from shared.http.connection import ServerLimits
 from shared.http.messages import Handler, Middleware, Request, Response, json_response
 from shared.http.operations import operations_routes
+from shared.http.pool import PoolLimits
+from shared.http.routing import Route, Router
 from shared.http.server import serve
 from shared.ids import new_request_id
 from shared.middleware.access_log import access_log
@@ -46,7 +49,7 @@ from shared.middleware.request_id import request_id
 from shared.proxy.config import GatewayConfig, UpstreamConfig, read_config
 from shared.proxy.forward import Forward
 from shared.proxy.overview import overview
-from shared.proxy.routes import Route, RouteTable
+from shared.proxy.routes import GatewayRoute, RouteTable
 from shared.proxy.upstreams import Upstream
 from shared.runtime import Readiness, forever, run
 
@@ -71,7 +74,7 @@ def pipeline(
     """The whole gateway as one handler. `tokens` may be None when no route asks for any."""
     signers = {name: _signer(upstream, environment) for name, upstream in config.upstreams.items()}
 
-    def behind(route: Route) -> Handler:
+    def behind(route: GatewayRoute) -> Handler:
         buffering = [buffer_body(route.body_limit)] if route.buffer_body else []
         return chain(
             Forward(route, upstreams[route.upstream], client, signers[route.upstream]),
@@ -90,7 +93,7 @@ def pipeline(
     )
 
 
-def _match_route(handlers: Mapping[Route, Handler]) -> Handler:
+def _match_route(handlers: Mapping[GatewayRoute, Handler]) -> Handler:
     table = RouteTable(handlers)
 
     def match_route(request: Request) -> Awaitable[Response]:
@@ -101,7 +104,7 @@ def _match_route(handlers: Mapping[Route, Handler]) -> Handler:
     return match_route
 
 
-def _authentication(route: Route, tokens: AccessTokens | None) -> Middleware:
+def _authentication(route: GatewayRoute, tokens: AccessTokens | None) -> Middleware:
     if route.auth == "none":
         return anonymous()
     if tokens is None:
@@ -167,8 +170,8 @@ def admin(config: GatewayConfig, upstreams: Mapping[str, Upstream], readiness: R
     async def show_routes(_: Request) -> Response:
         return json_response(200, overview(config.routes, upstreams.values(), time.monotonic()))
 
-    routes = [*operations_routes(readiness), routing.Route("GET", "/routes", show_routes)]
-    return chain(routing.Router(routes), request_id(), errors())
+    routes = [*operations_routes(readiness), Route("GET", "/routes", show_routes)]
+    return chain(Router(routes), request_id(), errors())
 
 
 # The process
@@ -177,6 +180,7 @@ def admin(config: GatewayConfig, upstreams: Mapping[str, Upstream], readiness: R
 async def main(environment: Environment, path: Path) -> None:
     """Serve until told to stop. Raises ConfigError."""
     config = read_config(path, environment)
+    provide_for(_most_connections(config))
     upstreams = {name: Upstream(name, upstream.origins) for name, upstream in config.upstreams.items()}
     readiness = Readiness()
     async with AsyncExitStack() as opened:
@@ -193,6 +197,12 @@ async def main(environment: Environment, path: Path) -> None:
         ports = {"port": public.port, "admin_port": operator.port}
         _log.info("gateway listens", extra={"host": config.listen.host, **ports})
         await forever()
+
+
+def _most_connections(config: GatewayConfig) -> int:
+    """How many there may be at once, with clients and with upstreams."""
+    origins = sum(len(upstream.origins) for upstream in config.upstreams.values())
+    return ServerLimits().connections + origins * PoolLimits().connections
 
 
 def check(environment: Environment, path: Path) -> int:

@@ -8,6 +8,8 @@ ports, config   where everything listens; settings from the environment
 currency        ISO 4217 codes, and the one of this deployment
 observability   logs, metrics, traces
 tasks, runtime  background tasks; how a process starts, is ready, drains and ends
+event_loop      how long something holds it up
+descriptors     how many files and connections this process may have open
 http, db        HTTP/1.1 by hand; PostgreSQL with transactions and migrations
 auth            tokens, keys, revocations, signed internal identity
 middleware      one concern a file, wrapped around handlers

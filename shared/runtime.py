@@ -6,15 +6,20 @@ server drains first, what it stands on closes after it.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import ModuleType
 
 from shared.config import ConfigError, Environment
+from shared.errors import Unavailable
+from shared.event_loop import measure_delay
 from shared.observability import logs
+from shared.tasks import background
 
 uvloop: ModuleType | None
 try:
@@ -29,6 +34,19 @@ CHECK_SECONDS = 2.0  # a readiness check that takes longer has failed
 _log = logging.getLogger(__name__)
 
 
+class NeedsOperator(Unavailable):
+    """Not ready, and waiting will not help: somebody has to change something, says the detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`name` is not ready. `lasts` when waiting will not help."""
+
+    name: str
+    reason: str
+    lasts: bool = False
+
+
 class Readiness:
     """What must answer before this process can work: its own database and store, not its neighbours."""
 
@@ -37,27 +55,35 @@ class Readiness:
         self.draining = False
 
     def require(self, name: str, check: Check) -> None:
-        """`check` raises an exception, whose message is shown to the operator, while `name` is not ready."""
+        """`check` raises while `name` is not ready; the operator sees the message. See NeedsOperator."""
         self._checks[name] = check
 
-    async def failures(self) -> dict[str, str]:
-        """The reason for everything that is not ready; empty when all is well."""
+    async def failures(self) -> list[Failure]:
+        """Everything that is not ready; empty when all is well."""
         if self.draining:
-            return {"process": "is draining"}
-        reasons = await asyncio.gather(*(self._reason(check) for check in self._checks.values()))
-        return {name: reason for name, reason in zip(self._checks, reasons, strict=True) if reason}
+            return [Failure("process", "is draining")]
+        found = await asyncio.gather(*(_try(name, check) for name, check in self._checks.items()))
+        return [failure for failure in found if failure is not None]
 
-    async def _reason(self, check: Check) -> str:
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await check()
-        except Exception as failure:
-            return str(failure) or type(failure).__name__
-        return ""
+
+async def _try(name: str, check: Check) -> Failure | None:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except Exception as failure:
+        reason = str(failure) or type(failure).__name__
+        return Failure(name, reason, lasts=isinstance(failure, NeedsOperator))
+    return None
 
 
 async def forever() -> None:
-    """Wait until the process is told to stop."""
+    """Serve until the process is told to stop. Everything has been put together by now.
+
+    What exists already stays, so the garbage collector need not walk through it any more: a full collection
+    of all modules would hold up every request for some 20 ms.
+    """
+    gc.collect()
+    gc.freeze()
     await asyncio.get_running_loop().create_future()
 
 
@@ -81,10 +107,11 @@ async def _until_signal(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
-    try:
-        await work
-    except asyncio.CancelledError:
-        _log.info("%s has stopped", name)
+    async with background(measure_delay(), "event loop delay"):
+        try:
+            await work
+        except asyncio.CancelledError:
+            _log.info("%s has stopped", name)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,4 +1,6 @@
 # Sourced by scripts that must work before there is a .venv: sets $python to a Python that is new enough.
+trap 'exit 143' TERM # which a shell obeys when the program that it waits for has ended: nothing is left behind
+
 is_new_enough() {
     command -v "$1" >/dev/null 2>&1 &&
         "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1

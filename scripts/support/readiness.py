@@ -1,6 +1,8 @@
 """Whether a process is ready, seen from outside: by /readyz, or an engine by its record."""
 
 import http.client
+import json
+from dataclasses import dataclass
 
 from scripts.support.parts import Part
 from shared.proxy.config import Address
@@ -8,22 +10,44 @@ from shared.proxy.config import Address
 ANSWER_SECONDS = 1.0  # short: a signal has to wait for it
 
 
-def why_not_ready(part: Part) -> str:
-    """What is missing; empty when `part` is ready."""
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why something is not ready. `lasts` when it says itself that waiting will not help."""
+
+    reason: str
+    lasts: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def why_not_ready(part: Part) -> Obstacle | None:
+    """What stands in the way of `part`; None when it is ready."""
     if part.is_engine:
-        return "" if part.records.read(f"{part.name}-ready") else "it has not started yet"
+        return None if part.records.read(f"{part.name}-ready") else Obstacle("it has not started yet")
     try:
-        return _why_refused(part.ready_address)
+        status, answer = _ask(part.ready_address)
     except (OSError, http.client.HTTPException) as failure:
-        return str(failure) or type(failure).__name__
+        return Obstacle(str(failure) or type(failure).__name__)
+    return None if status == http.HTTPStatus.OK else _obstacle(status, answer)
 
 
-def _why_refused(address: Address) -> str:
+def _obstacle(status: int, answer: str) -> Obstacle:
+    """Of what a process says when it is not ready, first that which lasts."""
+    try:
+        document = json.loads(answer)
+        failures, lasting = document["failures"], document["lasting"]
+    except (ValueError, LookupError, TypeError):  # it is none of ours
+        return Obstacle(f"{status} {answer}")
+    names = lasting or failures
+    return Obstacle("; ".join(f"{name}: {failures[name]}" for name in names), lasts=bool(lasting))
+
+
+def _ask(address: Address) -> tuple[int, str]:
     connection = http.client.HTTPConnection(*address, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
-        answer = response.read().decode(errors="replace")
-        return "" if response.status == http.HTTPStatus.OK else f"{response.status} {answer}"
+        return response.status, response.read().decode(errors="replace")
     finally:
         connection.close()

@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.support.failures import exit_status
@@ -30,6 +30,8 @@ FOREIGN = (
 )
 FOREIGN_ENDINGS = tuple(f"{name.upper()}_URL" for name in OFFSETS)
 
+RACES = ("-m", "races", "-v")  # -v names each, for whoever wants to know what is tried
+
 
 def isolated_environment(variables: Mapping[str, str], home: Path, port_base: int) -> dict[str, str]:
     """`variables` without what leads to other systems, with `home` and `port_base`."""
@@ -37,14 +39,20 @@ def isolated_environment(variables: Mapping[str, str], home: Path, port_base: in
     return {**kept, "PLAINSTACK_HOME": str(home), "PORT_BASE": str(port_base)}
 
 
+def pytest_arguments(arguments: Sequence[str]) -> list[str]:
+    """What pytest is told. The word `races`, if it comes first, stands for the tests that are marked so."""
+    if arguments[:1] == ["races"]:
+        return [*RACES, *arguments[1:]]
+    return list(arguments)
+
+
 def _main() -> int:
     TEST_DATA.mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="run-", dir=TEST_DATA))
     signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
     environment = isolated_environment(os.environ, home, free_port_base())
-    tests = spawn(
-        [sys.executable, "-m", "pytest", *sys.argv[1:]], death_signal=signal.SIGTERM, environment=environment
-    )
+    command = [sys.executable, "-m", "pytest", *pytest_arguments(sys.argv[1:])]
+    tests = spawn(command, death_signal=signal.SIGTERM, environment=environment)
     try:
         while tests.poll() is None:
             for number in signals.wait(None):

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from honcho.environ import parse_procfile  # type: ignore[import-untyped]
@@ -21,7 +22,7 @@ from scripts.support.free_ports import is_free
 from scripts.support.locks import held
 from scripts.support.parts import Part, parts_of, reachable, runs_here
 from scripts.support.postgres import Postgres
-from scripts.support.readiness import why_not_ready
+from scripts.support.readiness import Obstacle, why_not_ready
 from scripts.support.records import Identity, Records, end
 from scripts.support.refusals import Refusals
 from scripts.support.secret_files import make_secrets, secret_keys
@@ -56,20 +57,33 @@ class Launcher:
 
     def run(self) -> int:
         """0 when told to stop. SetupError when the system cannot start or falls over."""
-        self._make_home()
-        with held(self._home / "up.lock", f"a system is already running on {self._home}"):
-            self._end_leftovers()
-            self._prepare()
-            self._check_ports()
-            if stop_among(self._signals.wait(0)):
-                return 0
-            try:
-                return self._run_honcho()
-            finally:
-                self._end(self._records.alive(), 0.0)
-                self._forget()
+        with self._home_named():
+            self._make_home()
+            with held(self._home / "up.lock", f"a system is already running on {self._home}"):
+                self._end_leftovers()
+                try:
+                    return self._start()
+                finally:
+                    self._end(self._records.alive(), 0.0)
+                    self._forget()
+
+    def _start(self) -> int:
+        self._prepare()
+        self._check_ports()
+        return 0 if stop_among(self._signals.wait(0)) else self._run_honcho()
 
     # Before anything runs
+
+    @contextmanager
+    def _home_named(self) -> Iterator[None]:
+        """A folder that cannot be used is reported with the setting that names it."""
+        try:
+            yield
+        except OSError as failure:
+            path = Path(failure.filename or "")
+            if self._home in (path, *path.parents) or path in self._home.parents:
+                raise SetupError(f"PLAINSTACK_HOME: {path}: {failure.strerror}") from failure
+            raise
 
     def _make_home(self) -> None:
         self._records.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,20 +170,31 @@ class Launcher:
     def _becomes_ready(self, honcho: subprocess.Popen[bytes]) -> bool:
         """True when all parts are ready, False when told to stop.
 
-        SetupError when it takes too long, and at once when a process cannot use a setting.
+        SetupError when it takes too long, and at once when waiting will not help.
         """
         deadline = time.monotonic() + self._ready_seconds
-        for part in self._parts:
-            while why := why_not_ready(part):
-                if stop_among(self._signals.wait(POLL_SECONDS)):
-                    return False
-                if refusal := self._refusals.first():
-                    raise SetupError(refusal, BAD_SETTING)
-                if honcho.poll() is not None:
-                    raise SetupError(f"honcho ended with status {honcho.returncode} before all was ready")
-                if time.monotonic() > deadline:
-                    raise SetupError(f"{part.name} is not ready after {self._ready_seconds:g} s: {why}")
+        waiting = self._parts
+        while obstacles := _obstacles(waiting):
+            if stop_among(self._signals.wait(POLL_SECONDS)):
+                return False
+            self._give_up_if_hopeless(honcho, obstacles)
+            if time.monotonic() > deadline:
+                name, obstacle = next(iter(obstacles.items()))
+                raise SetupError(f"{name} is not ready after {self._ready_seconds:g} s: {obstacle}")
+            waiting = [part for part in waiting if part.name in obstacles]
         return True
+
+    def _give_up_if_hopeless(
+        self, honcho: subprocess.Popen[bytes], obstacles: Mapping[str, Obstacle]
+    ) -> None:
+        """SetupError when no waiting helps: with a refused setting, or what a process says will last."""
+        if refusal := self._refusals.first():
+            raise SetupError(refusal, BAD_SETTING)
+        for name, obstacle in obstacles.items():
+            if obstacle.lasts:
+                raise SetupError(f"{name}: {obstacle}")
+        if honcho.poll() is not None:
+            raise SetupError(f"honcho ended with status {honcho.returncode} before all was ready")
 
     # At the end
 
@@ -192,6 +217,11 @@ class Launcher:
         for path in self._records.folder.glob("[!.]*"):
             path.unlink(missing_ok=True)
         self._refusals.forget()
+
+
+def _obstacles(parts: Iterable[Part]) -> dict[str, Obstacle]:
+    """What stands in the way, by name, of those of `parts` that are not ready."""
+    return {part.name: obstacle for part in parts if (obstacle := why_not_ready(part)) is not None}
 
 
 def _addresses(parts: list[Part]) -> str:

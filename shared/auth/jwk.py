@@ -27,7 +27,7 @@ Check = Callable[[bytes, bytes], None]  # (signature, signed bytes); raises Inva
 
 
 class UnusableKey(ValueError):
-    """A JWK that no signature may be checked with; the message is a reason code."""
+    """A JWK that no signature may be checked with; the message is one of FAULTS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +165,13 @@ _PARSERS: dict[tuple[Any, Any], Callable[[Mapping[str, Any]], tuple[str, Check]]
     ("OKP", "Ed25519"): _parse_ed25519,
 }
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
+FAULTS = (
+    "key-not-public",
+    "key-use",
+    "key-operations",
+    "key-type",
+    "key-malformed",
+    "key-too-weak",
+    "key-too-long",
+    "key-algorithm",
+)

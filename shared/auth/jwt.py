@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import base64url
-from shared.auth.jwk import KeySet
+from shared.auth.jwk import FAULTS, KeySet
 from shared.auth.strict_json import parse_object
 from shared.context import Principal
 from shared.errors import Unauthenticated
@@ -31,13 +31,22 @@ LEEWAY_SECONDS = 5.0  # how far the issuer's clock may be from ours
 MAX_NUMERIC_DATE = 2.0**53  # beyond it, a float no longer counts seconds
 
 _FORBIDDEN_HEADERS = ("crit", "b64", "jku", "jwk", "x5u", "x5c")
+_CLAIMS = ("sub", "sid", "jti", "client_id", "iss", "aud", "iat", "nbf", "exp", "roles")
 _TYPES = {kind: (kind, f"application/{kind}") for kind in (ACCESS_TOKEN, REFRESH_TOKEN)}
 _IDENTIFIER = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")  # visible ASCII without the comma
 _ROLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+REASONS = (  # in the order in which a token is looked at
+    *("too-long", "malformed", "forbidden-header", "no-key-id"),
+    *("algorithm", "unknown-key", "ambiguous-key", *FAULTS, "signature", "wrong-type", "payload"),
+    *(f"{what}-{claim}" for claim in _CLAIMS for what in ("missing", "bad")),
+    *("issuer", "audience", "expired", "not-yet-valid", "issued-in-the-future"),
+)
+
+
 class TokenRefused(Unauthenticated):
-    """The token proves nothing. `reason` is one of a fixed set of words, fit for a metric's label."""
+    """The token proves nothing. `reason` is one of REASONS, fit for a metric's label."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The token was refused: {reason}.", code="invalid-token")

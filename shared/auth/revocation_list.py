@@ -82,14 +82,19 @@ class RevocationList:
     def __len__(self) -> int:
         return len(self._expires)
 
-    def add(self, revocation: Revocation) -> None:
-        """Refuse from now on. Adding again may only make a revocation stricter or longer."""
+    def add(self, revocation: Revocation) -> bool:
+        """Refuse from now on. Adding again may only make a revocation stricter or longer.
+
+        True when it was not known: neither the name, nor for a user so late a cut-off.
+        """
         kind, name = revocation.kind, revocation.name
         entries = self._at[kind]
-        entries[name] = max(revocation.at_ms, entries.get(name, 0))
+        known = entries.get(name)
+        entries[name] = revocation.at_ms if known is None else max(revocation.at_ms, known)
         if revocation.expires_ms > self._expires.get((kind, name), 0):
             self._expires[kind, name] = revocation.expires_ms
             heapq.heappush(self._queue, (revocation.expires_ms, kind, name))
+        return known is None or (kind is Kind.USER and revocation.at_ms > known)
 
     def refuses(self, claims: Claims) -> bool:
         """Whether the token, its session, its signing key or its user's earlier tokens are revoked."""

@@ -27,17 +27,24 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.auth.jwt import Claims
-from shared.auth.revocation_list import PREFIX, Revocation, RevocationList
+from shared.auth.revocation_list import FOR_EVER_MS, PREFIX, Revocation, RevocationList
 from shared.auth.revocation_store import (
     ANSWER_SECONDS,
     BATCH,
     MARKER_PREFIX,
     holds_everything,
     store_client,
+    what_is_wrong,
 )
 from shared.config import Secret
 from shared.errors import Unavailable
-from shared.observability.metrics import REVOCATION_AGE, REVOCATION_ENTRIES, show
+from shared.observability.metrics import (
+    REVOCATION_AGE,
+    REVOCATION_DELAY,
+    REVOCATION_ENTRIES,
+    expose,
+    show,
+)
 from shared.observability.trouble import Trouble
 from shared.tasks import background
 
@@ -88,6 +95,7 @@ class RevocationMirror:
     async def __aenter__(self) -> Self:
         show(REVOCATION_AGE, self.age)
         show(REVOCATION_ENTRIES, lambda: len(self._list))
+        expose(REVOCATION_DELAY)
         self._exits.push_async_callback(self._client.aclose)
         await self._exits.enter_async_context(background(self._stay_linked(), "revocation mirror"))
         return self
@@ -121,8 +129,7 @@ class RevocationMirror:
             try:
                 await self._live()
             except _LINK_FAILURES as failure:
-                reason = str(failure) or type(failure).__name__
-                self._trouble.is_now(f"the link to the store is down ({reason})")
+                self._trouble.is_now(what_is_wrong(failure))
             pause = FIRST_RETRY_SECONDS if self._last_proof > before else min(2 * pause, LAST_RETRY_SECONDS)
             await asyncio.sleep(pause)
 
@@ -180,11 +187,22 @@ class RevocationMirror:
             self._trouble.is_over(entries=len(self._list))
 
     async def _changed(self, keys: Sequence[str]) -> None:
-        await self._add([key for key in keys if key.startswith(PREFIX)])
+        for entry in await self._read([key for key in keys if key.startswith(PREFIX)]):
+            if self._list.add(entry):
+                self._time(entry)
         if any(key.startswith(MARKER_PREFIX) for key in keys):
             await self._load()
         for key in self._on_change.keys() & set(keys):
             self._on_change[key]()
+
+    def _time(self, entry: Revocation) -> None:
+        """How long it took to get here, for /metrics.
+
+        Until we have once known everything, what is pushed may be the filling of an empty store.
+        """
+        if math.isfinite(self._last_proof) and entry.at_ms < FOR_EVER_MS:
+            delay = self._wall_clock() - entry.at_ms / 1000  # below 0 when the database's clock is ahead
+            REVOCATION_DELAY.observe(max(0.0, delay))
 
     # Reading the store
 
@@ -201,17 +219,24 @@ class RevocationMirror:
             self._trouble.is_now("the store was wiped or restarted and is not filled again yet")
 
     async def _add(self, keys: Sequence[str]) -> None:
+        for entry in await self._read(keys):
+            self._list.add(entry)
+
+    async def _read(self, keys: Sequence[str]) -> list[Revocation]:
+        """What `keys` hold now; a key that is gone again takes nothing from us."""
         if not keys:
-            return
+            return []
         async with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.get(key)
                 pipeline.pexpiretime(key)
             answers = await pipeline.execute()
-        for key, value, expires_ms in zip(keys, answers[::2], answers[1::2], strict=True):
-            entry = Revocation.from_entry(key, value or "", expires_ms if expires_ms > 0 else math.inf)
-            if value is not None and entry is not None:  # None: gone again, which takes nothing from us
-                self._list.add(entry)
+        entries = [
+            Revocation.from_entry(key, value, expires_ms if expires_ms > 0 else math.inf)
+            for key, value, expires_ms in zip(keys, answers[::2], answers[1::2], strict=True)
+            if value is not None
+        ]
+        return [entry for entry in entries if entry is not None]
 
 
 async def _call(link: AbstractConnection, *words: Any) -> Any:

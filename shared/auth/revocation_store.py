@@ -9,19 +9,22 @@ again, the marker last (`restore`).
 Writes never weaken: of two cut-offs, and of two expiries, the later one stays, in whatever order they come.
 """
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from shared.auth.revocation_list import Revocation
 from shared.config import Secret
 from shared.errors import Unavailable
+from shared.observability.trouble import IntermittentTrouble
+from shared.runtime import NeedsOperator
 
 MARKER_PREFIX = "revocations:"
 MARKER = f"{MARKER_PREFIX}complete"
@@ -49,6 +52,8 @@ return 1
 
 Read = Callable[[], Awaitable[Sequence[Revocation]]]
 
+_log = logging.getLogger(__name__)
+
 
 def store_client(url: Secret) -> Redis:
     """A client that fails soon rather than waits, so that its caller can say 503."""
@@ -67,6 +72,16 @@ async def holds_everything(client: Redis) -> bool:
     return bool(await client.get(MARKER) == await _run_id(client))
 
 
+def what_is_wrong(failure: Exception) -> str:
+    """What an operator should know of a RedisError or OSError: a store that refuses is not away."""
+    said = " ".join(str(failure).split()) or type(failure).__name__
+    if isinstance(failure, AuthenticationError):
+        return f"the store wants another password than REDIS_URL or VALKEY_PASSWORD has ({said})"
+    if isinstance(failure, ResponseError):  # out of memory, a replica, a user who may not
+        return f"the store refuses what it is asked for ({said})"
+    return f"the store does not answer ({said})"
+
+
 async def _run_id(client: Redis) -> str:
     server: dict[str, Any] = await client.info("server")
     return str(server.get("run_id", "unknown"))  # not every hosted store tells
@@ -77,6 +92,7 @@ class RevocationStore:
 
     def __init__(self, url: Secret) -> None:
         self._client = store_client(url)
+        self._trouble = IntermittentTrouble(_log, "revocation store fails", "revocation store works again")
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,9 +130,17 @@ class RevocationStore:
             await self._client.set(SIGNING_KEYS_CHANGED, secrets.token_hex(8))
 
     async def check(self) -> None:
-        """For Readiness: raises Unavailable while the store does not answer."""
-        async with self._acknowledged():
-            await self._client.ping()
+        """For Readiness: raises Unavailable, whose detail tells the operator why, while calls would fail.
+
+        A password that the store does not accept is NeedsOperator.
+        """
+        try:
+            async with self._acknowledged():
+                await self._client.ping()
+        except Unavailable as away:
+            failure = cast("Exception", away.__cause__)
+            kind = NeedsOperator if isinstance(failure, AuthenticationError) else Unavailable
+            raise kind(what_is_wrong(failure)) from away
 
     async def _write_batch(self, revocations: Sequence[Revocation]) -> None:
         keys = [revocation.key for revocation in revocations]
@@ -128,5 +152,7 @@ class RevocationStore:
         try:
             yield
         except (RedisError, OSError) as failure:
+            self._trouble.failed(type(failure).__name__, detail=what_is_wrong(failure))
             detail = "The revocation store does not answer."
             raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS) from failure
+        self._trouble.worked()

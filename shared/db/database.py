@@ -10,8 +10,8 @@ before that, and whenever the server is away, every call raises Unavailable, and
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,18 @@ import psycopg
 
 from shared.config import Secret
 from shared.db.migrations import MigrationError, migrate, read_migrations
-from shared.db.pool import RETRY_AFTER_SECONDS, Connection, ConnectionPool, connect, database_errors
+from shared.db.pool import (
+    RETRY_AFTER_SECONDS,
+    UNAVAILABLE,
+    Connection,
+    ConnectionPool,
+    connect,
+    database_errors,
+    one_line,
+)
 from shared.errors import Unavailable
-from shared.observability.trouble import Trouble
+from shared.observability.trouble import IntermittentTrouble, Trouble
+from shared.runtime import NeedsOperator
 from shared.tasks import background
 
 POOL_SIZE = 10  # PostgreSQL allows 100 connections by default; ten processes share them
@@ -55,9 +64,11 @@ class Database:
         self._folder = migrations
         self._pool = ConnectionPool(url, pool_size)
         self._migrated = asyncio.Event()
+        self._has_faulty_migration = False
         self._trouble = Trouble(
             _log, "database cannot be used", "database can be used", reason="has not been reached yet"
         )
+        self._failures = IntermittentTrouble(_log, "database fails", "database works again")
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -95,12 +106,17 @@ class Database:
             yield connection
 
     async def check(self) -> None:
-        """For Readiness: raises Unavailable, whose detail tells the operator why, until calls would work."""
+        """For Readiness: raises Unavailable, whose detail tells the operator why, until calls would work.
+
+        A migration that cannot be applied is NeedsOperator.
+        """
+        if self._has_faulty_migration:
+            raise NeedsOperator(self._trouble.reason)
         try:
             async with self.connection() as connection:
                 await connection.execute("SELECT 1")
         except Unavailable as away:
-            raise Unavailable(await self._reason(away)) from away
+            raise Unavailable(self._reason(away)) from away
 
     @property
     def is_migrated(self) -> bool:
@@ -121,28 +137,27 @@ class Database:
     async def _checked_out(self) -> AsyncIterator[Connection]:
         if not self.is_migrated:
             raise Unavailable("The database is not ready yet.", retry_after=RETRY_AFTER_SECONDS)
-        with database_errors():
-            async with AsyncExitStack() as stack:
-                yield await self._take(stack)
+        with database_errors(), self._failures_told():
+            async with self._pool.connection() as connection:
+                yield connection
 
-    async def _take(self, stack: AsyncExitStack) -> Connection:
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """The client learns no more than 503; the log has the cause, but nothing of what was asked."""
         try:
-            connection = await stack.enter_async_context(self._pool.connection())
-        except psycopg.OperationalError as failure:
-            self._trouble.is_now(self._trouble.reason or _one_line(failure))
+            yield
+        except UNAVAILABLE as failure:
+            if failure.sqlstate:
+                self._failures.failed(f"SQLSTATE {failure.sqlstate}", detail=failure.diag.message_primary)
+            else:
+                self._failures.failed("no connection", detail=one_line(failure))
             raise
-        self._trouble.is_over()
-        return connection
+        self._failures.worked()
 
-    async def _reason(self, away: Unavailable) -> str:
-        """The pool only knows that it waited in vain; an attempt of our own learns why."""
+    def _reason(self, away: Unavailable) -> str:
         if not self.is_migrated:
             return self._trouble.reason
-        try:
-            async with await connect(self._url):
-                return f"{away.detail} ({_one_line(away.__cause__)})"
-        except psycopg.OperationalError as failure:
-            return _one_line(failure)
+        return f"{away.detail} ({one_line(away.__cause__ or away)})"
 
     async def _keep_migrating(self) -> None:
         pause = FIRST_RETRY_SECONDS
@@ -155,14 +170,12 @@ class Database:
             async with await connect(self._url) as connection:
                 applied = await migrate(connection, read_migrations(self._folder))
         except (psycopg.Error, MigrationError, OSError) as failure:
-            self._trouble.is_now(_one_line(failure))
+            self._trouble.is_now(one_line(failure))
+            self._has_faulty_migration = isinstance(failure, MigrationError)
             return False
+        self._has_faulty_migration = False
         self._migrated.set()
         self._trouble.is_over()
         if applied:
             _log.info("migrations applied", extra={"names": applied})
         return True
-
-
-def _one_line(failure: BaseException | None) -> str:
-    return " ".join(str(failure).split())

@@ -11,9 +11,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.db.pool import Connection
+import psycopg
+
+from shared.db.pool import Connection, one_line
 
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+# SQL that cannot be read, that does not fit the schema, or that the rows at hand contradict.
+FAULTY = (psycopg.ProgrammingError, psycopg.IntegrityError, psycopg.DataError)
 _LOCK = 0x706C61696E  # any number, the same in every process
 
 _CREATE_TABLE = """
@@ -25,7 +29,7 @@ _CREATE_TABLE = """
 
 
 class MigrationError(Exception):
-    """The files and the database contradict each other; the message names the file."""
+    """A file is at fault, or contradicts the database; the message names it. Trying again will not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def pending(migrations: list[Migration], applied: dict[str, str]) -> list[Migrat
 async def migrate(connection: Connection, migrations: list[Migration]) -> list[str]:
     """Apply what is missing over an autocommit `connection`; the names of what was applied.
 
-    Raises MigrationError, or psycopg.Error when a file's SQL fails (the files before it stay applied).
+    Raises MigrationError (the files before the one at fault stay applied), or psycopg.Error.
     """
     done = []
     while (name := await _apply_next(connection, migrations)) is not None:
@@ -89,9 +93,16 @@ async def _apply_next(connection: Connection, migrations: list[Migration]) -> st
         missing = pending(migrations, dict(await cursor.fetchall()))
         if not missing:
             return None
-        await connection.execute(missing[0].sql)
+        await _execute(connection, missing[0])
         await connection.execute(
             "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
             [missing[0].name, missing[0].checksum],
         )
         return missing[0].name
+
+
+async def _execute(connection: Connection, migration: Migration) -> None:
+    try:
+        await connection.execute(migration.sql)
+    except FAULTY as failure:
+        raise MigrationError(f"{migration.name}: {one_line(failure)}") from failure

@@ -6,6 +6,7 @@ The pool itself is psycopg's. What we add is how it behaves when the server goes
   round trip, and replaced; no client sees it.
 - psycopg's pool would double the pause between its attempts for minutes. Ours gives up an attempt at once and
   tries anew whenever somebody asks, so work goes on as soon as the server is back.
+- psycopg's pool keeps to itself why it cannot connect. Ours finds out, for who waits in vain to know.
 - Whoever asks waits CHECKOUT_SECONDS at most, and only MAX_WAITING do; past that the answer is Unavailable.
 """
 
@@ -20,7 +21,7 @@ from typing import Self
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared.config import ConfigError, Secret
 from shared.errors import Invalid, Unavailable
@@ -36,6 +37,9 @@ STATEMENT_SECONDS = 10  # no query of ours needs longer; a runaway one must not 
 MAX_WAITING = 200  # several times what a pool serves within CHECKOUT_SECONDS would only wait in vain
 RETRY_AFTER_SECONDS = 1.0  # what we tell clients; the engine restarts in about that time
 
+# The fault of server, link or pool, not of what was asked. Read-only: a replica, or one that ran out of disk.
+UNAVAILABLE = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+
 
 @contextmanager
 def database_errors() -> Iterator[None]:
@@ -45,7 +49,7 @@ def database_errors() -> Iterator[None]:
     """
     try:
         yield
-    except psycopg.OperationalError as failure:
+    except UNAVAILABLE as failure:
         raise Unavailable("The database does not answer.", retry_after=RETRY_AFTER_SECONDS) from failure
     except psycopg.DataError as failure:  # a NUL character, a number out of range: no rule had caught it
         raise Invalid("A value cannot be stored or looked for.") from failure
@@ -64,11 +68,14 @@ class ConnectionPool:
 
     def __init__(self, url: Secret, size: int, held_seconds: float = HELD_SECONDS) -> None:
         check_url(url)
+        self._url = url
         self._held_seconds = held_seconds
+        self._refusal = ""  # why the latest attempt to connect was in vain; empty when it was not
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url.value,
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
-            configure=_configure,
+            configure=self._configure,
+            reconnect_failed=self._find_out_why,
             open=False,
             min_size=1,
             max_size=size,
@@ -103,12 +110,31 @@ class ConnectionPool:
             await self._pool.putconn(connection)
 
     async def _take(self) -> Connection:
-        connection = await self._pool.getconn()
+        connection = await self._wait_for_one()
         while _has_hung_up(connection):
             await connection.close()
             await self._pool.putconn(connection)  # which starts a replacement
-            connection = await self._pool.getconn()
+            connection = await self._wait_for_one()
         return connection
+
+    async def _wait_for_one(self) -> Connection:
+        try:
+            return await self._pool.getconn()
+        except PoolTimeout as in_vain:
+            if self._refusal:
+                raise psycopg.OperationalError(self._refusal) from in_vain
+            raise
+
+    async def _configure(self, connection: Connection) -> None:
+        self._refusal = ""
+        await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'".encode())
+        await connection.execute("SET timezone = 'UTC'")
+
+    async def _find_out_why(self, _: AsyncConnectionPool[Connection]) -> None:
+        try:
+            await (await connect(self._url)).close()
+        except psycopg.OperationalError as failure:
+            self._refusal = one_line(failure)
 
 
 def _hang_up(connection: Connection) -> None:
@@ -149,6 +175,6 @@ def _has_hung_up(connection: Connection) -> bool:
     return False
 
 
-async def _configure(connection: Connection) -> None:
-    await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'".encode())
-    await connection.execute("SET timezone = 'UTC'")
+def one_line(failure: BaseException) -> str:
+    """The message of `failure`; PostgreSQL's often have several lines."""
+    return " ".join(str(failure).split())

@@ -12,8 +12,11 @@ client      sends requests through a pool
 routing     a table of methods and path patterns
 chain       middleware around a handler
 decoding    JSON bodies and queries to typed values, every bad field named
+forms       form-encoded bodies, each parameter once
+paging      lists in pages, with a cursor from one to the next
 conditional ETag, If-Match, If-None-Match for resources that count their versions
 statuses    the reason phrases
+challenges  WWW-Authenticate: what a 401 asks for
 problems    errors as application/problem+json (RFC 9457)
 operations  /healthz, /readyz, /metrics
 """

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _NO_BODY = NoBody()
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
 EMPTY_LINES_BYTES = 8
+REFUSALS = (400, 408, 417, 431, 501, 503, 505)  # the statuses that `refuse` is called with
 _CONTINUE = 100
 _OUR_FAULT = HTTPError(500, "Something went wrong on our side.")
 

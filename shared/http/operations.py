@@ -17,7 +17,9 @@ def operations_routes(readiness: Readiness) -> list[Route]:
     async def readyz(_: Request) -> Response:
         failures = await readiness.failures()
         if failures:
-            return json_response(503, {"status": "not ready", "failures": failures})
+            reasons = {failure.name: failure.reason for failure in failures}
+            lasting = [failure.name for failure in failures if failure.lasts]
+            return json_response(503, {"status": "not ready", "failures": reasons, "lasting": lasting})
         return json_response(200, {"status": "ready"})
 
     async def exposition(_: Request) -> Response:

@@ -1,14 +1,24 @@
 """Connections to one origin, kept for reuse: bounded in number, and so is the queue for them."""
 
 import asyncio
+import errno
+import logging
 import ssl
 from collections import deque
 from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
 
+from shared import descriptors
 from shared.http.stream import Stream
 from shared.observability import metrics
+from shared.observability.trouble import IntermittentTrouble
+
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)  # of this process, of the whole machine
+
+_shortage = IntermittentTrouble(  # one for all pools: they share what there is
+    logging.getLogger(__name__), "no file descriptors left", "file descriptors suffice again"
+)
 
 
 class ClientError(Exception):
@@ -21,6 +31,12 @@ class ConnectFailed(ClientError):
     """No connection: refused, unreachable, or not made in time. The request was not sent."""
 
     detail = "The server does not accept connections."
+
+
+class OutOfDescriptors(ClientError):
+    """No connection, because we have no file descriptor left for one: the server is not to blame."""
+
+    detail = "There are too many connections at the moment."
 
 
 class PoolExhausted(ClientError):
@@ -75,7 +91,7 @@ class Pool:
     async def acquire(self, connect_seconds: float) -> tuple[Stream, bool]:
         """A connection when none is idle, and whether it has served before; a new one if there is room.
 
-        Raises ConnectFailed or PoolExhausted.
+        Raises ConnectFailed, OutOfDescriptors or PoolExhausted.
         """
         if self._open < self._limits.connections:
             self._open += 1
@@ -110,10 +126,11 @@ class Pool:
                 _, stream = await loop.create_connection(Stream, self._host, self._port, ssl=self._tls)
         except (OSError, TimeoutError) as failure:
             self._free_place()
-            raise ConnectFailed from failure
+            raise _why_not_connected(failure) from failure
         except BaseException:
             self._free_place()
             raise
+        _shortage.worked()
         return stream
 
     async def _wait(self) -> Stream | None:
@@ -169,6 +186,13 @@ class Pool:
         self._sweeper = None
         if self._idle:
             self._sweep_in(self._idle[0][1] - oldest_allowed)
+
+
+def _why_not_connected(failure: OSError) -> ClientError:
+    if failure.errno not in _OUT_OF_DESCRIPTORS:
+        return ConnectFailed()
+    _shortage.failed(errno.errorcode[failure.errno], limit=descriptors.limit())
+    return OutOfDescriptors()
 
 
 def _is_clean(stream: Stream) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from shared.config import ConfigError
-from shared.http.connection import Connection, ServerLimits, refuse
+from shared.http.connection import REFUSALS, Connection, ServerLimits, refuse
 from shared.http.messages import Handler
 from shared.http.stream import Stream
 from shared.observability import metrics
@@ -29,6 +29,8 @@ class Server:
         self._per_client: Counter[str] = Counter()
         self._draining = False
         self.port = 0
+        metrics.start_at_zero(metrics.REFUSED, *((str(status),) for status in REFUSALS))
+        metrics.start_at_zero(metrics.PARSED_BY_H11, ("request",), ("response",))
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> asyncio.Server:
         """Start accepting. Raises ConfigError when the address cannot be had."""

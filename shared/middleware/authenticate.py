@@ -23,6 +23,7 @@ from shared.auth.revocation_mirror import RevocationMirror
 from shared.auth.settings import TokenSettings
 from shared.context import Principal
 from shared.errors import Unavailable
+from shared.http import challenges
 from shared.http.messages import Handler, Middleware, Request, Response
 from shared.http.problems import HTTPError
 from shared.observability import metrics
@@ -31,10 +32,10 @@ REMEMBERED_TOKENS = 16_384  # about 2 kB each; whoever was heard of least recent
 STALE_RETRY_SECONDS = 1.0
 
 _SCHEME = "Bearer "
-_CHALLENGE = 'Bearer realm="plainstack"'
+_REVOKED = "revoked"
 _TELLING_REASONS = {  # only of tokens whose signature is good; a forger learns nothing but "no"
     "expired": "The access token has expired.",
-    "revoked": "The access token has been revoked.",
+    _REVOKED: "The access token has been revoked.",
 }
 
 
@@ -58,6 +59,7 @@ class AccessTokens:
         self._clock = clock
         self._remembered: OrderedDict[bytes, tuple[Claims, Principal]] = OrderedDict()
         metrics.show(metrics.TOKENS_REMEMBERED, lambda: len(self._remembered))
+        metrics.start_at_zero(metrics.TOKENS_REFUSED, *((reason,) for reason in (*jwt.REASONS, _REVOKED)))
 
     def refuse_while_stale(self) -> None:
         """Raises Unavailable while we cannot know what has been revoked."""
@@ -81,7 +83,7 @@ class AccessTokens:
             raise TokenRefused("expired")
         if self._revocations.refuses(claims):
             del self._remembered[digest]
-            raise TokenRefused("revoked")
+            raise TokenRefused(_REVOKED)
         if principal.client_address != client_address:
             principal = self._remember(digest, claims, client_address)
         return principal
@@ -170,6 +172,5 @@ class _Challenged(HTTPError):
     """Not without a (better) token. `error` is one of RFC 6750 section 3.1, absent where no token came."""
 
     def __init__(self, detail: str, *, error: str = "", status: int = 401) -> None:
-        challenge = f'{_CHALLENGE}, error="{error}", error_description="{detail}"' if error else _CHALLENGE
-        super().__init__(status, detail, [("WWW-Authenticate", challenge)])
-        self.code = error.replace("_", "-") or "unauthenticated"
+        challenge = (challenges.NAME, challenges.bearer(error, detail))
+        super().__init__(status, detail, [challenge], code=error.replace("_", "-") or "unauthenticated")

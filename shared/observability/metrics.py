@@ -6,14 +6,16 @@ their number stays bounded.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from prometheus_client import REGISTRY, Counter, Gauge, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LOOP_DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+REVOCATION_DELAY_BUCKETS = (*LATENCY_BUCKETS, 60)  # a store that was away may bring what is a minute old
 _BOUNDS = (*(str(float(bound)) for bound in LATENCY_BUCKETS), "+Inf")
 
 
@@ -84,24 +86,52 @@ UPSTREAM_FAILURES = Counter("upstream_failures", "Upstream attempts that failed"
 DATABASE_POOL = Gauge("database_pool", "PostgreSQL connections and waiting requests", ["state"])
 TOKENS_VERIFIED = Counter("auth_tokens_verified", "Access tokens checked by their signature, not by memory")
 TOKENS_REFUSED = Counter("auth_tokens_refused", "Access tokens refused", ["reason"])
+GUESSING_LOCKS = Counter(
+    "auth_guessing_locks", "Accounts and addresses locked after failed attempts", ["kind"]
+)
+GUESSES_REFUSED = Counter("auth_guesses_refused", "Attempts refused because of such a lock", ["kind"])
 
-# What only some processes have: under /metrics from `show` on, so that no zero stands for "there is none".
+EVENT_LOOP_DELAY = Histogram(
+    "event_loop_delay_seconds",
+    "How late the event loop wakes up who has slept: something else held it for so long",
+    buckets=LOOP_DELAY_BUCKETS,
+)
+
+# What only some processes have: under /metrics from `show` or `expose` on, so that no zero stands for "there
+# is none".
 TOKENS_REMEMBERED = Gauge("auth_tokens_remembered", "Verified access tokens kept in memory", registry=None)
 REVOCATION_AGE = Gauge(
     "revocation_mirror_age_seconds", "Time since the store's last sign of life", registry=None
 )
 REVOCATION_ENTRIES = Gauge("revocation_mirror_entries", "Revocations held in memory", registry=None)
+REVOCATION_DELAY = Histogram(
+    "revocation_delay_seconds",
+    "From a revocation in the database to its effect in this gateway",
+    buckets=REVOCATION_DELAY_BUCKETS,
+    registry=None,
+)
 PASSWORD_HASHES = Gauge("bcrypt_hashes_running", "Password hashes being computed", registry=None)
 PASSWORD_QUEUE = Gauge("bcrypt_queue", "Password hashes waiting for a core", registry=None)
-_shown: set[Gauge] = set()
+_exposed: set[Collector] = set()
+
+
+def expose(metric: Collector) -> None:
+    """From now on this process has `metric`."""
+    if metric not in _exposed:
+        _exposed.add(metric)
+        REGISTRY.register(metric)
 
 
 def show(gauge: Gauge, value: Callable[[], float]) -> None:
     """From now on `gauge`, asked by Prometheus, says what `value` returns. The latest call counts."""
     gauge.set_function(value)
-    if gauge not in _shown:
-        _shown.add(gauge)
-        REGISTRY.register(gauge)
+    expose(gauge)
+
+
+def start_at_zero(counter: Counter, *labels: Sequence[str]) -> None:
+    """Give `counter` a series for each of `labels` now: to an alarm, one that begins at 1 has not risen."""
+    for values in labels:
+        counter.labels(*values)
 
 
 def exposition() -> bytes:

@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 from shared.config import LOOPBACK, Environment
 from shared.http.client import Timeouts
 from shared.ports import SERVICES
-from shared.proxy.routes import DEFAULT_BODY_LIMIT_BYTES, DEFAULT_TIMEOUTS, MOST_BUFFERED_BYTES, Auth, Route
+from shared.proxy.routes import (
+    DEFAULT_BODY_LIMIT_BYTES,
+    DEFAULT_TIMEOUTS,
+    MOST_BUFFERED_BYTES,
+    Auth,
+    GatewayRoute,
+)
 from shared.proxy.toml_file import File, Table
 
 _AUTHS = ("none", "optional", "required")
@@ -47,7 +53,7 @@ class GatewayConfig:
     listen: Address
     admin: Address
     upstreams: dict[str, UpstreamConfig]
-    routes: tuple[Route, ...]
+    routes: tuple[GatewayRoute, ...]
 
     @property
     def checks_tokens(self) -> bool:
@@ -123,8 +129,8 @@ def _origin(table: Table, target: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _route(table: Table, upstreams: dict[str, UpstreamConfig]) -> Route:
-    route = Route(
+def _route(table: Table, upstreams: dict[str, UpstreamConfig]) -> GatewayRoute:
+    route = GatewayRoute(
         prefix=_prefix(table),
         upstream=table.text("upstream"),
         methods=_methods(table),
@@ -175,7 +181,7 @@ def _timeouts(table: Table) -> Timeouts:
     return timeouts
 
 
-def _refuse_doubles(routes: list[Route], tables: list[Table]) -> None:
+def _refuse_doubles(routes: list[GatewayRoute], tables: list[Table]) -> None:
     """Two routes for the same request would have one of them never used."""
     for index, (route, table) in enumerate(zip(routes, tables, strict=True)):
         for other in routes[:index]:

@@ -12,32 +12,52 @@ from time import monotonic, perf_counter, time
 from shared import context
 from shared.auth.identity import IdentitySigner
 from shared.errors import ApplicationError, DeadlineExceeded, Unavailable
-from shared.http.client import Client, ClientResponse, OnInterim, ResponseTimeout, Timeouts
+from shared.http.client import (
+    Client,
+    ClientResponse,
+    ConnectionLost,
+    MalformedResponse,
+    OnInterim,
+    ResponseTimeout,
+    Timeouts,
+)
 from shared.http.client import ResponseBody as UpstreamBody
 from shared.http.messages import Body, Fields, Request, Response, WholeBody
-from shared.http.pool import ClientError, ConnectFailed, PoolExhausted
+from shared.http.pool import ClientError, ConnectFailed, OutOfDescriptors, PoolExhausted
 from shared.http.problems import HTTPError
 from shared.middleware.access_log import UPSTREAM_SECONDS
 from shared.middleware.request_id import TRUSTED_PEER
 from shared.observability import metrics
 from shared.proxy.headers import RequestHeaders, returned, returned_interim
-from shared.proxy.routes import Route
+from shared.proxy.routes import GatewayRoute
 from shared.proxy.upstreams import Target, Upstream
 
 BUSY_RETRY_SECONDS = 1.0  # connections come free all the time
+
+_FAILURES = (
+    ConnectFailed,
+    OutOfDescriptors,
+    PoolExhausted,
+    ConnectionLost,
+    MalformedResponse,
+    ResponseTimeout,
+)
 
 
 class Forward:
     """The handler of one route. `signer`, where the upstream has a key, vouches for who is asking."""
 
     def __init__(
-        self, route: Route, upstream: Upstream, client: Client, signer: IdentitySigner | None = None
+        self, route: GatewayRoute, upstream: Upstream, client: Client, signer: IdentitySigner | None = None
     ) -> None:
         self._route = route
         self._upstream = upstream
         self._client = client
         self._signer = signer
         self._headers = RequestHeaders(drops_authorization=route.auth != "none")
+        metrics.start_at_zero(
+            metrics.UPSTREAM_FAILURES, *((upstream.name, _reason(kind)) for kind in _FAILURES)
+        )
         timeouts = route.timeouts
         self._seconds = timeouts.head if timeouts.total is None else min(timeouts.head, timeouts.total)
 
@@ -166,11 +186,15 @@ class _Relayed:
 
 
 def _count_failure(upstream: str, failure: ClientError) -> None:
-    metrics.UPSTREAM_FAILURES.labels(upstream, type(failure).__name__).inc()
+    metrics.UPSTREAM_FAILURES.labels(upstream, _reason(type(failure))).inc()
+
+
+def _reason(kind: type[ClientError]) -> str:
+    return kind.__name__
 
 
 def _as_answer(failure: ClientError) -> ApplicationError:
-    if isinstance(failure, PoolExhausted):
+    if isinstance(failure, PoolExhausted | OutOfDescriptors):
         return Unavailable(failure.detail, retry_after=BUSY_RETRY_SECONDS)
     too_slow = isinstance(failure, ResponseTimeout) or isinstance(failure.__cause__, TimeoutError)
     return HTTPError(504 if too_slow else 502, failure.detail)

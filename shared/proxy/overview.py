@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from shared.proxy.routes import Route
+from shared.proxy.routes import GatewayRoute
 from shared.proxy.upstreams import Target, Upstream
 
 
-def overview(routes: Iterable[Route], upstreams: Iterable[Upstream], now: float) -> dict[str, Any]:
+def overview(routes: Iterable[GatewayRoute], upstreams: Iterable[Upstream], now: float) -> dict[str, Any]:
     """A JSON document. `now` is on the clock that the upstreams are asked with."""
     return {
         "routes": [_route(route) for route in routes],
@@ -16,7 +16,7 @@ def overview(routes: Iterable[Route], upstreams: Iterable[Upstream], now: float)
     }
 
 
-def _route(route: Route) -> dict[str, Any]:
+def _route(route: GatewayRoute) -> dict[str, Any]:
     sets = {"methods": sorted(route.methods), "roles": sorted(route.roles)}
     return {**asdict(route), **sets}
 

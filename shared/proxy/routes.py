@@ -23,7 +23,7 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # told apart by identity: hashing all fields would cost
-class Route:
+class GatewayRoute:
     """One `[[route]]`. `methods` empty means all; `body_limit` is in bytes, 0 for none.
 
     `buffer_body` reads all of a request before it takes a connection to the upstream.
@@ -54,13 +54,13 @@ class Route:
 class RouteTable:
     """All routes. Several may share a prefix when their methods differ."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._by_prefix: dict[str, list[Route]] = {}
+    def __init__(self, routes: Iterable[GatewayRoute]) -> None:
+        self._by_prefix: dict[str, list[GatewayRoute]] = {}
         for route in routes:
             self._by_prefix.setdefault(route.prefix.rstrip("/"), []).append(route)
         self._depth = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 
-    def match(self, method: str, path: str) -> Route:
+    def match(self, method: str, path: str) -> GatewayRoute:
         """The route for `path` (still percent-encoded, without query).
 
         Raises NotFound, Malformed for a path that others may read differently, HTTPError 405.
@@ -77,17 +77,17 @@ class RouteTable:
         allowed = sorted(set().union(*(route.methods for route in routes)))
         raise HTTPError(405, f"{method[:32]} is not supported here.", [("Allow", ", ".join(allowed))])
 
-    def _longest(self, path: str) -> list[Route] | None:
+    def _longest(self, path: str) -> list[GatewayRoute] | None:
         return self._longest_of(path.split("/", self._depth + 1)[: self._depth + 1])
 
-    def _longest_of(self, segments: Sequence[str]) -> list[Route] | None:
+    def _longest_of(self, segments: Sequence[str]) -> list[GatewayRoute] | None:
         for end in range(len(segments), 0, -1):
             routes = self._by_prefix.get("/".join(segments[:end]))
             if routes is not None:
                 return routes
         return None
 
-    def _longest_careful(self, path: str) -> list[Route] | None:
+    def _longest_careful(self, path: str) -> list[GatewayRoute] | None:
         """Compares decoded segments; also as an upstream would that merges repeated slashes."""
         segments = [_decode(segment) for segment in path.split("/")]
         routes = self._longest_of(segments[: self._depth + 1])

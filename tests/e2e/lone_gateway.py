@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,20 @@ START_SECONDS = 20.0
 
 
 class LoneGateway:
-    """Started on free ports; its file has `routes`, to an upstream `any` at the address `upstream`."""
+    """Started on free ports; its file has `routes`, to an upstream `any` at the address `upstream`.
 
-    def __init__(self, folder: Path, routes: str, upstream: str, **settings: str) -> None:
+    `descriptors` is how many it may have open at most.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        routes: str,
+        upstream: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        descriptors: int | None = None,
+    ) -> None:
         self.config = folder / "gateway.toml"
         self.config.write_text(
             f'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n[upstream.any]\ntargets = ["{upstream}"]\n'
@@ -29,9 +41,9 @@ class LoneGateway:
         home = {"PLAINSTACK_HOME": str(folder / "empty"), "PATH": os.environ["PATH"]}
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "gateway.py", "--config", str(self.config)],
+                [*_limited(descriptors), sys.executable, "gateway.py", "--config", str(self.config)],
                 cwd=CHECKOUT,
-                env={**home, **settings},
+                env={**home, **(settings or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -72,3 +84,8 @@ class LoneGateway:
     def _listening(self) -> dict[str, Any]:
         assert not hasattr(self, "process") or self.process.poll() is None, self._log.read_text()
         return self._find(message="gateway listens")
+
+
+def _limited(descriptors: int | None) -> list[str]:
+    """What comes before a command that may have so many descriptors open."""
+    return [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"']

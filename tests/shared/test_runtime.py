@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shared.runtime import Readiness
+from shared.runtime import Failure, NeedsOperator, Readiness
 
 PROGRAM = """
 from shared.runtime import forever, run
@@ -24,10 +24,23 @@ run("example", main)
 """
 
 
-def start(**settings: str) -> "subprocess.Popen[str]":
+MEASURED = """
+import asyncio
+from prometheus_client import REGISTRY
+from shared.runtime import run
+
+async def main(environment):
+    while not REGISTRY.get_sample_value("event_loop_delay_seconds_count"):
+        await asyncio.sleep(0.01)
+
+run("example", main)
+"""
+
+
+def start(program: str = PROGRAM, **settings: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, **settings}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -53,6 +66,11 @@ def test_a_bad_setting_is_one_line_and_status_2() -> None:
     assert errors == "example: LIMIT: must be a whole number, not 'many'\n"
 
 
+def test_every_process_measures_its_event_loop() -> None:
+    _, errors = (process := start(MEASURED)).communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+
+
 async def test_readiness_names_what_is_missing() -> None:
     async def fails() -> None:
         raise RuntimeError("no answer")
@@ -60,9 +78,16 @@ async def test_readiness_names_what_is_missing() -> None:
     async def works() -> None:
         pass
 
+    async def waits_for_somebody() -> None:
+        raise NeedsOperator("wrong password")
+
     readiness = Readiness()
     readiness.require("database", fails)
     readiness.require("store", works)
-    assert await readiness.failures() == {"database": "no answer"}
+    readiness.require("bus", waits_for_somebody)
+    assert await readiness.failures() == [
+        Failure("database", "no answer"),
+        Failure("bus", "wrong password", lasts=True),
+    ]
     readiness.draining = True
-    assert await readiness.failures() == {"process": "is draining"}
+    assert await readiness.failures() == [Failure("process", "is draining")]

@@ -104,7 +104,7 @@ async def test_direct_calls_and_calls_meant_for_others_are_refused(service: Aski
     ):
         assert response.status == 401
         assert response.headers.get("content-type") == "application/problem+json"
-        assert response.headers.get("www-authenticate") == "Bearer"
+        assert response.headers.get("www-authenticate") == 'Bearer realm="plainstack"'
 
 
 async def test_failures_are_problems(service: Asking) -> None:
@@ -131,6 +131,7 @@ async def test_readiness_says_what_is_missing(service: Asking) -> None:
     response = await service.plain("/readyz")
     assert response.status == 503
     assert response.document["failures"] == {"database": "nobody listens"}
+    assert response.document["lasting"] == []
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def verify(token: str, keys: KeySet = KEYS, now: float = NOW, **options: Any) ->
 def reason(token: str, keys: KeySet = KEYS, now: float = NOW, **options: Any) -> str:
     with pytest.raises(TokenRefused) as refused:
         verify(token, keys, now, **options)
+    assert refused.value.reason in jwt.REASONS
     return refused.value.reason
 
 

@@ -35,6 +35,16 @@ def test_milliseconds_survive_the_claim(issued_ms: int) -> None:
     assert not listed(Revocation(Kind.USER, "u", issued_ms - 1)).refuses(token)
 
 
+def test_adding_tells_whether_it_was_known() -> None:
+    entries = RevocationList()
+    assert entries.add(Revocation(Kind.SESSION, "s", 100))
+    assert not entries.add(Revocation(Kind.SESSION, "s", 200)), "it ended once"
+    assert entries.add(Revocation(Kind.USER, "u", 100))
+    assert not entries.add(Revocation(Kind.USER, "u", 100, 900))
+    assert not entries.add(Revocation(Kind.USER, "u", 50))
+    assert entries.add(Revocation(Kind.USER, "u", 101)), "more tokens are refused than before"
+
+
 def test_an_earlier_cut_off_or_expiry_weakens_nothing() -> None:
     strict = listed(Revocation(Kind.USER, "u", 200_000, 900_000), Revocation(Kind.USER, "u", 50, 60))
     strict.drop_expired(100_000)

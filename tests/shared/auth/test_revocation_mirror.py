@@ -1,6 +1,7 @@
 """Store and mirror over a real Valkey that is killed, frozen, wiped and started again."""
 
 import asyncio
+import math
 import signal
 import statistics
 import time
@@ -9,13 +10,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from shared.auth.jwt import Claims
 from shared.auth.revocation_list import Kind, Revocation
 from shared.auth.revocation_mirror import RevocationMirror
 from shared.auth.revocation_store import MARKER, SIGNING_KEYS_CHANGED, RevocationStore
+from shared.config import Secret
 from shared.errors import Unavailable
+from shared.runtime import NeedsOperator
 from tests.shared.auth.sample_claims import claims
 from tests.shared.auth.valkey import Valkey
 from tests.waiting import eventually
@@ -138,6 +142,37 @@ async def test_a_store_that_hangs_is_unavailable(store: RevocationStore, valkey:
     await store.write([session("s")])
 
 
+def other_passwords(valkey: Valkey) -> list[Secret]:
+    return [Secret(valkey.url.value.replace(":secret@", replaced)) for replaced in (":swordfish@", "")]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["wrong", "none"])
+async def test_a_store_that_wants_another_password_is_not_taken_for_a_dead_one(
+    valkey: Valkey, which: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RevocationStore(other_passwords(valkey)[which]) as refused:
+        for _ in range(2):
+            with pytest.raises(Unavailable) as to_clients:
+                await refused.write([session("s")])
+        with pytest.raises(NeedsOperator, match="another password than REDIS_URL"):
+            await refused.check()
+    assert "password" not in to_clients.value.detail
+    (record,) = (each for each in caplog.records if each.message == "revocation store fails")
+    assert "another password" in vars(record)["detail"]
+    assert "swordfish" not in str([vars(each) for each in caplog.records])
+
+
+async def test_a_store_that_refuses_to_write_says_why(
+    store: RevocationStore, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    valkey.client.config_set("maxmemory", 1)
+    with pytest.raises(Unavailable):
+        await store.write([session("s")])
+    (record,) = (each for each in caplog.records if each.message == "revocation store fails")
+    assert "refuses" in vars(record)["detail"]
+    assert "maxmemory" in vars(record)["detail"]
+
+
 # The mirror
 
 
@@ -174,6 +209,17 @@ async def test_it_hears_of_any_writer(store: RevocationStore, valkey: Valkey) ->
         await eventually(lambda: opened.refuses(claims(token_id="by-hand")))
         await eventually(lambda: opened.refuses(claims(key_id="by-hand")))
         await eventually(lambda: opened.refuses(claims(subject="by-hand")))
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["wrong", "none"])
+async def test_a_mirror_that_is_refused_says_so(
+    valkey: Valkey, which: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RevocationMirror(other_passwords(valkey)[which]) as opened:
+        await eventually(lambda: "another password than REDIS_URL" in opened._trouble.reason)
+        with pytest.raises(Unavailable, match="another password"):
+            await opened.check()
+    assert "swordfish" not in str([vars(each) for each in caplog.records])
 
 
 async def test_it_only_adds(store: RevocationStore, valkey: Valkey) -> None:
@@ -269,6 +315,68 @@ async def test_what_happens_while_the_link_is_down_is_loaded_afterwards(
             await store.write([session(f"s-{number}")])
             await eventually(lambda number=number: opened.refuses(of_session(f"s-{number}")))  # type: ignore[misc]
         await eventually(opened.is_fresh)
+
+
+# How long it takes, as /metrics tells
+
+
+def delays_within(bound: float) -> float:
+    """How many revocations took at most `bound` seconds; all of them for infinity."""
+    return REGISTRY.get_sample_value("revocation_delay_seconds_bucket", {"le": _as_label(bound)}) or 0.0
+
+
+def _as_label(bound: float) -> str:
+    return "+Inf" if bound == math.inf else str(bound)
+
+
+async def test_the_delay_of_a_revocation_is_measured_once(store: RevocationStore, valkey: Valkey) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    old = Revocation(Kind.SESSION, "s-1", now_ms - 20_000, now_ms + 600_000)
+    async with fresh_mirror(valkey, store) as opened:
+        all_before, quick_before = delays_within(math.inf), delays_within(10.0)
+        await store.write([old])
+        await store.write([old])
+        await store.write([session("s-2")])  # heard of after the others
+        await eventually(lambda: opened.refuses(of_session("s-2")))
+        assert delays_within(math.inf) == all_before + 2
+        assert delays_within(10.0) == quick_before + 1
+
+
+async def test_a_later_cut_off_of_a_user_is_measured_too(store: RevocationStore, valkey: Valkey) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    async with fresh_mirror(valkey, store) as opened:
+        before = delays_within(math.inf)
+        for at_ms in (now_ms - 2000, now_ms - 1000):
+            await store.write([Revocation(Kind.USER, "u", at_ms, now_ms + 600_000)])
+            token = claims(subject="u", issued_at=at_ms / 1000)
+            await eventually(lambda token=token: opened.refuses(token))  # type: ignore[misc]
+        assert delays_within(math.inf) == before + 2
+
+
+async def test_a_database_clock_that_is_ahead_counts_as_no_delay(
+    store: RevocationStore, valkey: Valkey
+) -> None:
+    ahead_ms = time.time_ns() // 1_000_000 + 5000
+    async with fresh_mirror(valkey, store) as opened:
+        before = delays_within(0.001)
+        await store.write([Revocation(Kind.SESSION, "s", ahead_ms, ahead_ms + 600_000)])
+        await eventually(lambda: opened.refuses(of_session("s")))
+        assert delays_within(0.001) == before + 1
+
+
+async def test_what_was_there_before_has_no_delay(store: RevocationStore, valkey: Valkey) -> None:
+    before = delays_within(math.inf)
+    await store.write([session("loaded")])
+    async with fresh_mirror(valkey, store) as opened:
+        assert opened.refuses(of_session("loaded"))
+        valkey.client.set("revoked:sid:by-hand", "no time", ex=100)
+        await eventually(lambda: opened.refuses(of_session("by-hand")))
+    valkey.client.flushall()
+    async with mirror(valkey) as opened:  # begins before the store has been filled again
+        await eventually(lambda: "filled" in opened._trouble.reason)
+        await store.write([session("restored")])
+        await eventually(lambda: opened.refuses(of_session("restored")))
+    assert delays_within(math.inf) == before
 
 
 async def test_other_keys_call_whoever_waits_for_them(store: RevocationStore, valkey: Valkey) -> None:

@@ -78,6 +78,15 @@ class OwnPostgres:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return Secret(self._url(name))
 
+    def create_database_of_a_role(self, name: str, *, connections: int) -> Secret:
+        """A database, and a role of the same name that owns it and may hold so many `connections`."""
+        url = self.create_database(name)
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            options = f"LOGIN PASSWORD '{self.password}' CONNECTION LIMIT {connections}"
+            connection.execute(f'CREATE ROLE "{name}" {options}'.encode())
+            connection.execute(f'ALTER DATABASE "{name}" OWNER TO "{name}"'.encode())
+        return Secret(url.value.replace("//tester:", f"//{name}:"))
+
     def _url(self, database: str) -> str:
         return f"postgresql://tester:{self.password}@127.0.0.1:{self.port}/{database}"
 

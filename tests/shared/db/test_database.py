@@ -13,7 +13,9 @@ from shared.db.database import Database
 from shared.db.pool import ConnectionPool, database_errors
 from shared.errors import Invalid, Unavailable
 from shared.observability import metrics
+from shared.runtime import NeedsOperator
 from tests.shared.db.own_postgres import OwnPostgres
+from tests.waiting import eventually
 
 Write = Callable[..., Path]
 
@@ -191,8 +193,18 @@ async def test_a_killed_server_is_unavailable_and_then_found_again(
         await asyncio.to_thread(own_postgres.start)
     await _until_it_works(database)
     assert await _notes(database) == [f"committed {n}" for n in range(10)]
-    said = [record.message for record in caplog.records if record.name == "shared.db.database"]
-    assert said == ["database cannot be used", "database can be used"]
+    await eventually(lambda: _works_again(database, caplog))
+    assert _said(caplog) == ["database fails", "database works again"]
+    assert "refused" in vars(caplog.records[0])["detail"]
+
+
+async def _works_again(database: Database, caplog: pytest.LogCaptureFixture) -> bool:
+    await database.check()
+    return "database works again" in _said(caplog)
+
+
+def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "shared.db.database"]
 
 
 async def test_a_server_killed_in_the_middle_of_a_transaction_is_unavailable(
@@ -239,6 +251,8 @@ async def test_readiness_names_the_migration_that_is_wrong(url: Secret, migratio
     folder = migrations(**{"0001_notes": "CREATE TABLE notes (other text)"})
     async with Database(url, folder) as database:
         await _until_reason(database, "0001_notes.sql: was changed")
+        with pytest.raises(NeedsOperator):
+            await database.check()
         migrations(**NOTES)
         await _until_it_works(database)
 
@@ -251,6 +265,67 @@ async def _until_reason(database: Database, reason: str) -> None:
             if reason in refused.value.detail:
                 return
             await asyncio.sleep(0.02)  # between looks at a condition
+
+
+# Why it fails, for the log
+
+
+FULL_DISK = """
+    CREATE TABLE notes (text text PRIMARY KEY);
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE 'could not extend file: No space left on device'
+                USING ERRCODE = '53100', DETAIL = 'the row: ' || NEW.text;
+        END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+async def test_a_full_disk_is_said_once_and_not_what_was_written(
+    url: Secret, migrations: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(url, migrations(**{"0001_notes": FULL_DISK})) as database:
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await _write(database, "swordfish")
+            assert await _notes(database) == [], "reads go on"
+    (record,) = (record for record in caplog.records if record.name == "shared.db.database")
+    assert record.levelname == "WARNING"
+    assert (vars(record)["reason"], vars(record)["detail"]) == (
+        "SQLSTATE 53100",
+        "could not extend file: No space left on device",
+    )
+    assert "swordfish" not in str(vars(record))
+
+
+async def test_a_database_that_only_reads_is_unavailable_to_writers(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def write_read_only() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("SET TRANSACTION READ ONLY")  # what a replica does by itself
+            await connection.execute("INSERT INTO notes VALUES ('never')")
+
+    with pytest.raises(Unavailable):
+        await write_read_only()
+    assert vars(caplog.records[-1])["reason"] == "SQLSTATE 25006"
+
+
+async def test_a_role_without_connections_left_is_named(
+    own_postgres: OwnPostgres, migrations: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = own_postgres.create_database_of_a_role(f"test_{secrets.token_hex(6)}", connections=2)
+    async with opened(url, migrations(**NOTES)) as database:
+        await _until_it_works(database)
+        async with _two_held_connections(database):
+            with pytest.raises(Unavailable):
+                await _notes(database)
+            with pytest.raises(Unavailable, match="too many connections"):
+                await database.check()
+        assert await _notes(database) == []
+    details = [vars(record)["detail"] for record in caplog.records if record.message == "database fails"]
+    assert len(details) == 1
+    assert "too many connections for role" in details[0]
 
 
 @pytest.mark.parametrize("url_text", ["postgresql://u:pa%zz@h/d", "postgresql://u:hunter2@h/d?bogus=1"])

@@ -1,7 +1,10 @@
 """The client and its pool against servers that play a script."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,7 +16,7 @@ from shared.http.client import (
     Timeouts,
 )
 from shared.http.messages import Fields
-from shared.http.pool import ConnectFailed, PoolExhausted, PoolLimits
+from shared.http.pool import ConnectFailed, OutOfDescriptors, PoolExhausted, PoolLimits
 from shared.http.problems import HTTPError
 from tests.shared.http.raw import RawClient, eventually, scripted_server
 
@@ -242,6 +245,28 @@ async def test_refused_connections() -> None:
         pass
     with pytest.raises(ConnectFailed):
         await Client().request(origin, "GET", "/", [])
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """This very process may open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_without_descriptors_the_server_is_not_blamed() -> None:
+    async with scripted_server(answer_ok) as origin:
+        client = Client(PoolLimits(connections=1))
+        with no_descriptors_left(), pytest.raises(OutOfDescriptors):
+            await client.request(origin, "GET", "/", [])
+        response = await client.request(origin, "GET", "/", [])  # its place in the pool is free again
+        assert await response.body.read(10) == b"ok"
+        await client.close()
 
 
 async def test_the_pool_is_bounded_and_so_is_its_queue() -> None:

@@ -1,6 +1,6 @@
 """Metrics as Prometheus reads them."""
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.observability import metrics
@@ -28,6 +28,16 @@ def test_requests_are_counted_by_kind_and_timed_by_route() -> None:
     seconds_in_all = sample("http_request_duration_seconds_sum", route="/counted")
     assert seconds_in_all is not None
     assert abs(seconds_in_all - 60.3022) < 1e-9
+
+
+def test_a_counter_has_its_series_before_it_counts() -> None:
+    counter = Counter("test_refusals", "For this test", ["upstream", "reason"])
+    metrics.start_at_zero(counter, ("a", "slow"), ("a", "gone"))
+    assert sample("test_refusals_total", upstream="a", reason="slow") == 0
+    counter.labels("a", "slow").inc()
+    metrics.start_at_zero(counter, ("a", "slow"))
+    assert sample("test_refusals_total", upstream="a", reason="slow") == 1
+    assert sample("test_refusals_total", upstream="a", reason="gone") == 0
 
 
 def test_the_exposition_can_be_read() -> None:

@@ -22,7 +22,7 @@ from shared.middleware.access_log import access_log
 from shared.middleware.errors import errors
 from shared.middleware.request_id import request_id
 from shared.proxy.forward import Forward
-from shared.proxy.routes import Route
+from shared.proxy.routes import GatewayRoute
 from shared.proxy.upstreams import Upstream
 from tests.shared.http.raw import Play, RawClient, connected, eventually, scripted_server
 
@@ -47,14 +47,14 @@ class Proxy:
 @asynccontextmanager
 async def proxy(
     *origins: str,
-    route: Route | None = None,
+    route: GatewayRoute | None = None,
     signer: IdentitySigner | None = None,
     pool: PoolLimits | None = None,
     inside: tuple[Middleware, ...] = (),
 ) -> AsyncIterator[Proxy]:
     upstream = Upstream("any", origins)
     client = Client(pool)
-    forward: Handler = Forward(route or Route("/", "any", auth="none"), upstream, client, signer)
+    forward: Handler = Forward(route or GatewayRoute("/", "any", auth="none"), upstream, client, signer)
     handler = chain(forward, request_id(), access_log("gateway"), errors(), *inside)
     async with serve(handler, "127.0.0.1", 0, cancel_on_disconnect=True) as server:
         yield Proxy(server.port, upstream)
@@ -195,7 +195,7 @@ async def test_the_prefix_is_stripped_where_asked() -> None:
         heads.append(await connection.read_head())
         connection.send(OK)
 
-    async with through(play, route=Route("/a", "any", auth="none", strip_prefix=True)) as (_, client):
+    async with through(play, route=GatewayRoute("/a", "any", auth="none", strip_prefix=True)) as (_, client):
         client.send(GET)
         await client.read_head()
     assert heads[0].startswith(b"GET /b?c=d HTTP/1.1\r\n")
@@ -399,7 +399,7 @@ async def test_a_connection_that_does_not_come_about_in_time_is_a_504() -> None:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
         origin = f"http://127.0.0.1:{full.getsockname()[1]}"
-        route = Route("/", "any", auth="none", timeouts=QUICK)
+        route = GatewayRoute("/", "any", auth="none", timeouts=QUICK)
         async with proxy(origin, route=route) as made, connected(made.port) as client:
             assert (await problem_of(client))["status"] == 504
 
@@ -436,7 +436,7 @@ async def test_too_slow_an_upstream_is_a_504() -> None:
         await connection.read_head()
         await connection.read_to_end()
 
-    async with through(play, route=Route("/", "any", auth="none", timeouts=QUICK)) as (_, client):
+    async with through(play, route=GatewayRoute("/", "any", auth="none", timeouts=QUICK)) as (_, client):
         document = await problem_of(client)
         assert (document["status"], document["type"]) == (504, "urn:plainstack:problem:gateway-timeout")
 

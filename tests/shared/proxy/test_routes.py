@@ -4,19 +4,19 @@ from hypothesis import strategies as st
 
 from shared.errors import Malformed, NotFound
 from shared.http.problems import HTTPError
-from shared.proxy.routes import Route, RouteTable
+from shared.proxy.routes import GatewayRoute, RouteTable
 
 TABLE = RouteTable(
     [
-        Route("/auth", "auth"),
-        Route("/auth/login", "login", auth="none"),
-        Route("/products", "read", methods=frozenset({"GET", "HEAD"})),
-        Route("/products", "write", methods=frozenset({"POST", "PATCH"})),
-        Route("/files", "files", raw_path=True),
-        Route("/deep/er/still", "deep"),
+        GatewayRoute("/auth", "auth"),
+        GatewayRoute("/auth/login", "login", auth="none"),
+        GatewayRoute("/products", "read", methods=frozenset({"GET", "HEAD"})),
+        GatewayRoute("/products", "write", methods=frozenset({"POST", "PATCH"})),
+        GatewayRoute("/files", "files", raw_path=True),
+        GatewayRoute("/deep/er/still", "deep"),
     ]
 )
-EVERYTHING = RouteTable([Route("/", "all"), Route("/auth", "auth")])
+EVERYTHING = RouteTable([GatewayRoute("/", "all"), GatewayRoute("/auth", "auth")])
 
 
 def upstream(path: str, method: str = "GET", table: RouteTable = TABLE) -> str:
@@ -129,18 +129,18 @@ def test_methods_are_compared_as_they_are() -> None:
     ],
 )
 def test_stripping_takes_whole_segments(prefix: str, target: str, sent: str) -> None:
-    assert Route(prefix, "u", strip_prefix=True).target(target) == sent
+    assert GatewayRoute(prefix, "u", strip_prefix=True).target(target) == sent
 
 
 def test_stripping_leaves_no_network_path() -> None:
     with pytest.raises(Malformed):
-        Route("/a", "u", strip_prefix=True).target("/a//evil.example/")
+        GatewayRoute("/a", "u", strip_prefix=True).target("/a//evil.example/")
 
 
 @given(st.text(alphabet="/a.%2eE61fF5cC\\;0", max_size=30))
 def test_no_spelling_sneaks_past_a_guarded_prefix(path: str) -> None:
     """However a path is spelled: if decoding, merging and resolving it leads to /a, so did we."""
-    table = RouteTable([Route("/", "open"), Route("/a", "guarded")])
+    table = RouteTable([GatewayRoute("/", "open"), GatewayRoute("/a", "guarded")])
     try:
         chosen = table.match("GET", f"/{path}").upstream
     except (Malformed, NotFound):
