@@ -3,20 +3,51 @@
 import argparse
 import sys
 
+from bench.flood import FloodPlan
 from bench.gateway import measure_gateway
-
-BENCHMARKS = {"gateway": measure_gateway}
+from bench.guessing import measure_guessing
+from bench.logins import measure_logins
+from scripts.support.failures import exit_status
+from scripts.support.settings import read_settings
 
 
 def main() -> int:
     """Parse the arguments and measure."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures beside a peer, in one run.")
-    parser.add_argument("name", choices=BENCHMARKS)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each side has its turn (5)")
-    parser.add_argument("--seconds", type=int, default=4, help="how long a turn takes (4)")
-    arguments = parser.parse_args()
-    return BENCHMARKS[arguments.name](arguments.rounds, arguments.seconds)
+    arguments = _parser().parse_args()
+    match arguments.name:
+        case "gateway":
+            return measure_gateway(arguments.rounds, arguments.seconds)
+        case "logins":
+            return measure_logins(FloodPlan(arguments.clients, arguments.seconds, not arguments.impatient))
+        case _:
+            return measure_guessing(arguments.tries, read_settings())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measures beside a peer or a control, always in one run."
+    )
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+
+    gateway = names.add_parser("gateway", help="requests per second beside nginx")
+    gateway.add_argument("--rounds", type=_count, default=5, help="how often each side has its turn (5)")
+    gateway.add_argument("--seconds", type=_count, default=4, help="how long a turn takes (4)")
+
+    logins = names.add_parser("logins", help="what others notice of logins at full speed")
+    logins.add_argument("--seconds", type=_count, default=20, help="how long the flood lasts (20)")
+    logins.add_argument("--clients", type=_count, default=100, help="how many log in at once (100)")
+    logins.add_argument("--impatient", action="store_true", help="ask again at once after a 503")
+
+    guessing = names.add_parser("guessing", help="whether a refusal's time tells that an account exists")
+    guessing.add_argument("--tries", type=_count, default=300, help="guesses at each kind of account (300)")
+    return parser
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("bench", main))
