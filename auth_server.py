@@ -7,21 +7,39 @@ are in services/auth/; here they are put together.
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from services.auth.domain.passwords import Passwords
+from services.auth.common_passwords import common_passwords
+from services.auth.domain.passwords import PasswordPolicy, Passwords
 from services.auth.domain.revocations import Revocations
 from services.auth.handler.accounts import AccountHandler
 from services.auth.handler.keys import KeyHandler
+from services.auth.handler.oauth import OAuthHandler
+from services.auth.handler.passwords import PasswordHandler
 from services.auth.handler.routes import auth_routes
+from services.auth.handler.second_factor import SecondFactorHandler
 from services.auth.handler.sessions import SessionHandler
+from services.auth.one_time_codes import SealedOneTimeCodes
 from services.auth.passwords import BcryptPasswords
 from services.auth.repository.accounts import PostgresAccountRepository
 from services.auth.repository.audit import PostgresAuditLog
+from services.auth.repository.clients import PostgresClientRepository
+from services.auth.repository.guesses import PostgresGuessRepository
+from services.auth.repository.inspection import PostgresStandingRepository
 from services.auth.repository.keys import PostgresKeyRepository
+from services.auth.repository.passwords import PostgresPasswordRepository
 from services.auth.repository.revocations import PostgresRevocationRepository
+from services.auth.repository.second_factors import PostgresSecondFactorRepository
 from services.auth.repository.sessions import PostgresSessionRepository
 from services.auth.revocations import RevocationSpreader
 from services.auth.service.accounts import AccountService
+from services.auth.service.administration import AdministrationService
+from services.auth.service.clients import ClientService
+from services.auth.service.guessing import Guessing
+from services.auth.service.inspection import InspectionService
+from services.auth.service.keys import KeyService
 from services.auth.service.login import LoginService
+from services.auth.service.passwords import PasswordService
+from services.auth.service.refreshing import RefreshService
+from services.auth.service.second_factor import SecondFactorService
 from services.auth.service.sessions import SessionService
 from services.auth.settings import AuthSettings
 from services.auth.signing_keys import KeyRing
@@ -58,29 +76,78 @@ class Parts:
         self.audit = PostgresAuditLog(database, actor)
         self.stored_revocations = stored_revocations
         self.stored_accounts = PostgresAccountRepository(database, stored_revocations)
+        self.stored_passwords = PostgresPasswordRepository(database)
         self.stored_sessions = PostgresSessionRepository(database, stored_revocations)
 
-        self.keys = KeyRing(
-            PostgresKeyRepository(database), settings.key_encryption_key, settings.signing_algorithm
-        )
+        self.stored_guesses = PostgresGuessRepository(database, settings.guessing)
+        self.guessing = Guessing(self.stored_guesses, self.audit)
+        stored_keys = PostgresKeyRepository(database)
+        key_maker, key_times = settings.key_maker, settings.key_times
+        self.keys = KeyRing(stored_keys, key_maker, self.audit, key_times)
+        self.key_service = KeyService(stored_keys, key_maker, self.audit, revocations, key_times)
         tokens = SignedTokens(settings.tokens, self.keys, settings.access_lifetime)
-        self.accounts = AccountService(self.stored_accounts, passwords, revocations)
-        self.login = LoginService(
-            self.stored_accounts, self.stored_sessions, passwords, tokens, settings.sessions
+        policy = PasswordPolicy(common_passwords())
+        self.accounts = AccountService(self.stored_accounts, passwords, policy, self.audit)
+        self.second_factor = SecondFactorService(
+            PostgresSecondFactorRepository(database),
+            self.stored_accounts,
+            SealedOneTimeCodes(settings.key_encryption_key, settings.totp_issuer),
+            self.guessing,
+            self.audit,
         )
-        self.sessions = SessionService(self.stored_sessions, tokens, revocations, settings.sessions)
+        self.login = LoginService(
+            self.stored_accounts,
+            self.stored_sessions,
+            passwords,
+            self.stored_passwords,
+            self.second_factor,
+            self.guessing,
+            tokens,
+            settings.sessions,
+            self.audit,
+        )
+        self.refreshing = RefreshService(
+            self.stored_sessions, tokens, revocations, self.audit, settings.sessions
+        )
+        self.sessions = SessionService(self.stored_sessions, revocations, self.audit)
+        self.administration = AdministrationService(
+            self.stored_accounts, self.stored_sessions, self.stored_guesses, revocations, self.audit
+        )
+        self.passwords = PasswordService(
+            self.stored_accounts,
+            self.stored_sessions,
+            self.stored_passwords,
+            passwords,
+            policy,
+            self.guessing,
+            revocations,
+            self.audit,
+        )
+        self.clients = ClientService(PostgresClientRepository(database), self.audit)
+        self.inspection = InspectionService(
+            tokens,
+            PostgresStandingRepository(database, stored_revocations),
+            self.stored_sessions,
+            stored_revocations,
+            revocations,
+            self.audit,
+        )
 
     def routes(self) -> list[Route]:
         """What it answers."""
         return auth_routes(
             AccountHandler(self.accounts),
-            SessionHandler(self.login, self.sessions),
+            SessionHandler(self.login, self.refreshing, self.sessions),
+            PasswordHandler(self.passwords),
+            SecondFactorHandler(self.second_factor),
+            OAuthHandler(self.clients, self.inspection),
             KeyHandler(self.keys, self._settings.tokens),
         )
 
     def duties(self) -> tuple[Duty, ...]:
         """What it does by itself, besides what concerns the store."""
-        return cleaning(self.stored_sessions, self.stored_revocations, self._settings.sessions.grace)
+        grace = self._settings.sessions.grace
+        return cleaning(self.stored_sessions, self.stored_revocations, self.stored_guesses, grace)
 
 
 async def main(environment: Environment) -> None:

@@ -21,7 +21,7 @@ LEVELS = (
     ("shared.errors", "shared.ids", "shared.base64url", "shared.text", "shared.rules", "shared.context"),
     ("shared.ports", "shared.config", "shared.currency"),
     ("shared.observability",),
-    ("shared.tasks", "shared.runtime"),
+    ("shared.tasks", "shared.runtime", "shared.event_loop", "shared.descriptors"),
     ("shared.http", "shared.db"),
     ("shared.auth",),
     ("shared.middleware", "shared.proxy"),

@@ -209,6 +209,8 @@ async def test_it_starts_without_its_database_and_says_so(engines: Engines) -> N
         ("ACCESS_TOKEN_SECONDS", "-1"),
         ("ADMIN_EMAIL", "nobody"),
         ("ADMIN_PASSWORD", "short"),
+        ("ADMIN_PASSWORD", "Password"),
+        ("ADMIN_PASSWORD", "root@example.com"),
     ],
 )
 async def test_a_bad_setting_names_its_key(engines: Engines, key: str, value: str) -> None:

@@ -5,8 +5,19 @@ characters that depend on all of it. The password is normalised (NFKC) first, be
 two ways.
 
 A hash takes a large part of a second of one core, on purpose. No more run at once than there are cores,
-WAITING may wait, and past that we say so: an answer after a minute helps nobody. bcrypt lets go of the
-interpreter lock, and on Linux its threads give way to everything else, so the rest of the server stays quick.
+WAITING may wait, and past that we say so: an answer after a minute helps nobody. Who gives up waiting leaves
+the queue; a hash that runs cannot be stopped, and keeps its place until it is done, wanted or not. bcrypt
+lets go of the interpreter lock, and on Linux its threads give way to everything else, so the rest of the
+server stays quick.
+
+How long an answer takes must not tell whether there is an account. One that does not exist is compared with
+the hash of nothing. A hash of a lower cost than is set now is topped up: 2^c rounds were saved in it, and one
+hash more at each cost from c to the one below ours adds up to 2^cost,
+
+    2^c + 2^c + 2^(c+1) + ... + 2^(cost-1) = 2^cost
+
+whether the password is right or wrong. A hash of a higher cost than ours takes longer than that, and shows:
+who lowers the cost makes the accounts known that have not changed their passwords since.
 """
 
 import asyncio
@@ -15,13 +26,13 @@ import hashlib
 import os
 import sys
 import threading
-import unicodedata
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import bcrypt
 
+from services.auth.domain.passwords import normal_form
 from shared.errors import Unavailable
 from shared.observability.metrics import PASSWORD_HASHES, PASSWORD_QUEUE, show
 
@@ -38,47 +49,63 @@ class BcryptPasswords:
 
     def __init__(self, cost: int, *, at_once: int | None = None, waiting: int = WAITING) -> None:
         self._cost = cost
-        self._nobody = bcrypt.gensalt(cost) + b"." * _HASH_CHARACTERS  # well-formed, and the hash of nothing
         self._at_once = at_once or _cores()
         self._most = self._at_once + waiting
-        self._entered = 0  # running and waiting
-        self._free = asyncio.Semaphore(self._at_once)
+        self._jobs: set[Future[Any]] = set()  # running and waiting
         self._threads = ThreadPoolExecutor(self._at_once, "bcrypt", initializer=_give_way)
-        show(PASSWORD_HASHES, lambda: min(self._entered, self._at_once))
-        show(PASSWORD_QUEUE, lambda: max(0, self._entered - self._at_once))
+        show(PASSWORD_HASHES, lambda: min(len(self._jobs), self._at_once))
+        show(PASSWORD_QUEUE, lambda: max(0, len(self._jobs) - self._at_once))
 
     async def hash(self, password: str) -> str:
         """A new salted hash."""
-        return (
-            await self._run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)))
-        ).decode()
+        return await self._run(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(self._cost)).decode())
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Compares in constant time; costs the same when there is nothing to compare with."""
-        expected = self._nobody if password_hash is None else password_hash.encode()
-        return (
-            await self._run(lambda: bcrypt.checkpw(_digest(password), expected)) and password_hash is not None
-        )
+        """Compares in constant time; costs 2^cost rounds at least, whatever there is to compare with."""
+        return await self._run(lambda: self._matches(_digest(password), password_hash))
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether the hash names a lower cost than ours."""
+        return _cost_of(password_hash) < self._cost
 
     def close(self) -> None:
         """Take no more work."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _matches(self, digest: bytes, password_hash: str | None) -> bool:
+        if password_hash is None:
+            bcrypt.checkpw(digest, _hash_of_nothing(self._cost))
+            return False
+        is_right = bcrypt.checkpw(digest, password_hash.encode())
+        for cost in range(_cost_of(password_hash), self._cost):
+            bcrypt.checkpw(digest, _hash_of_nothing(cost))
+        return is_right
+
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._entered >= self._most:
+        if len(self._jobs) >= self._most:
             detail = "Too many passwords are being checked at the moment."
             raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS)
-        self._entered += 1
-        try:
-            async with self._free:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._entered -= 1
+        job = self._threads.submit(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)  # in its thread; a set's methods are atomic
+        return await asyncio.wrap_future(
+            job
+        )  # cancelled, it takes the job out of the queue if it waits there
 
 
 def _digest(password: str) -> bytes:
-    normal = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+    normal = normal_form(password).encode("utf-8", "surrogatepass")
     return base64.b64encode(hashlib.sha256(normal).digest())
+
+
+def _cost_of(password_hash: str) -> int:
+    """From `$2b$12$…`: 12."""
+    return int(password_hash.split("$")[2])
+
+
+def _hash_of_nothing(cost: int) -> bytes:
+    """Well-formed, and not what any password gives."""
+    return bcrypt.gensalt(cost) + b"." * _HASH_CHARACTERS
 
 
 def _cores() -> int:

@@ -32,6 +32,9 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
         raise CannotUnseal from failure
 
 
-def key_from(secret: str, purpose: bytes) -> bytes:
-    """A key that only whoever has `secret` can derive (HKDF, RFC 5869); `secret` must be hard to guess."""
-    return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose).derive(secret.encode())
+def key_from(secret: bytes, purpose: bytes) -> bytes:
+    """A key that only whoever has `secret` can derive (HKDF, RFC 5869); `secret` must be hard to guess.
+
+    Keys for different purposes tell nothing of each other.
+    """
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose).derive(secret)

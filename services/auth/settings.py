@@ -3,19 +3,20 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from services.auth.common_passwords import common_passwords
 from services.auth.domain.accounts import email_fault
-from services.auth.domain.passwords import password_fault
+from services.auth.domain.guessing import GuessingLimits
+from services.auth.domain.keys import KeyTimes
+from services.auth.domain.passwords import PasswordPolicy
 from services.auth.domain.sessions import SessionLifetimes
+from services.auth.key_maker import ENCRYPTION_KEY_SETTING, GENERATE, KeyMaker, read_encryption_key
+from services.auth.revocations import REVOCATION_SLACK
 from services.auth.service.accounts import NewAccount
-from services.auth.signing_keys import ENCRYPTION_KEY_SETTING, GENERATE, read_encryption_key
-from shared.auth.jwt import LEEWAY_SECONDS
+from services.auth.signing_keys import PUBLISHED_AHEAD
 from shared.auth.settings import TokenSettings
 from shared.config import ConfigError, Environment, Secret
 
 DAY = 86_400
-REVOCATION_SLACK = timedelta(
-    seconds=LEEWAY_SECONDS + 60
-)  # hosts' clocks differ; forgetting late costs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class AuthSettings:
     key_encryption_key: bytes = field(repr=False)
     access_lifetime: timedelta
     sessions: SessionLifetimes
+    guessing: GuessingLimits
     bcrypt_cost: int
+    totp_issuer: str
     redis_url: Secret
     admin: NewAccount | None
 
@@ -35,6 +38,16 @@ class AuthSettings:
     def revocation_lifetime(self) -> timedelta:
         """How long an access token made just now could be used somewhere."""
         return self.access_lifetime + REVOCATION_SLACK
+
+    @property
+    def key_maker(self) -> KeyMaker:
+        """Who makes and opens the signing keys."""
+        return KeyMaker(self.key_encryption_key, self.signing_algorithm)
+
+    @property
+    def key_times(self) -> KeyTimes:
+        """A key stays for as long as what it has signed: refresh tokens live the longest."""
+        return KeyTimes(PUBLISHED_AHEAD, max(self.sessions.idle, self.access_lifetime) + REVOCATION_SLACK)
 
     @classmethod
     def read(cls, environment: Environment) -> "AuthSettings":
@@ -54,7 +67,9 @@ class AuthSettings:
                 longest=duration("SESSION_SECONDS", 90 * DAY),
                 grace=duration("REFRESH_GRACE_SECONDS", 10),
             ),
+            guessing=_guessing_limits(environment),
             bcrypt_cost=environment.integer("BCRYPT_COST", 12, minimum=4, maximum=16),
+            totp_issuer=_totp_issuer(environment),
             redis_url=environment.redis_url(),
             admin=_admin(environment),
         )
@@ -68,12 +83,38 @@ def _signing_algorithm(environment: Environment, accepted: tuple[str, ...]) -> s
     return algorithm
 
 
+def _guessing_limits(environment: Environment) -> GuessingLimits:
+    """LOGIN_*: after how many failures an account or an address is locked, and for how long.
+
+    At least two failures are free: who mistypes once must not have to wait.
+    """
+    first_lock = environment.seconds("LOGIN_LOCK_SECONDS", 1)
+    return GuessingLimits(
+        account_failures=environment.integer("LOGIN_FREE_FAILURES_ACCOUNT", 10, minimum=2),
+        address_failures=environment.integer("LOGIN_FREE_FAILURES_ADDRESS", 100, minimum=2),
+        window=timedelta(seconds=environment.seconds("LOGIN_FAILURES_SECONDS", 900)),
+        first_lock=timedelta(seconds=first_lock),
+        longest_lock=timedelta(
+            seconds=environment.seconds("LOGIN_LOCK_MAX_SECONDS", max(900, first_lock), minimum=first_lock)
+        ),
+    )
+
+
+def _totp_issuer(environment: Environment) -> str:
+    """TOTP_ISSUER, the name that authenticator apps show; a colon ends it (Key URI format)."""
+    issuer = environment.text("TOTP_ISSUER", "Plainstack")
+    if ":" in issuer:
+        raise ConfigError("TOTP_ISSUER", "must not contain a colon")
+    return issuer
+
+
 def _admin(environment: Environment) -> NewAccount | None:
     """The admin to create at the first start, if ADMIN_EMAIL is set."""
     if not environment.values.get("ADMIN_EMAIL", "").strip():
         return None
     email, password = environment.text("ADMIN_EMAIL"), environment.secret("ADMIN_PASSWORD").value
-    for key, fault in (("ADMIN_EMAIL", email_fault(email)), ("ADMIN_PASSWORD", password_fault(password))):
+    password_fault = PasswordPolicy(common_passwords()).fault(password, email)
+    for key, fault in (("ADMIN_EMAIL", email_fault(email)), ("ADMIN_PASSWORD", password_fault)):
         if fault is not None:
             raise ConfigError(key, fault[0].lower() + fault[1:])
     return NewAccount(email, password, "Administrator")

@@ -10,6 +10,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -20,14 +21,38 @@ from services.auth.domain.sessions import Session, Tokens
 from services.auth.sealing import key_from, seal, unseal
 from services.auth.signing_keys import KeyRing
 from shared.auth import jwt
+from shared.auth.jwt import Claims
 from shared.auth.settings import TokenSettings
 from shared.ids import parse_id
 
 CLIENT_ID = "plainstack"  # RFC 9068 wants one; whoever logs in with a password uses our own client
 TOKEN_ID_BYTES = 24
 
+_FAR_FUTURE = 2.0**37  # the year 6325: some years that a token may name, no datetime can hold
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SUCCESSOR = b"plainstack refresh successor"
+
+
+class TokenKind(StrEnum):
+    """The two kinds, in OAuth's words (RFC 7009 section 2.1)."""
+
+    ACCESS = "access_token"
+    REFRESH = "refresh_token"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """What a token that we have signed says; whether it may still be used is another question."""
+
+    kind: TokenKind
+    claims: Claims
+    session_id: UUID
+    user_id: UUID
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it ends by itself."""
+        return datetime.fromtimestamp(min(self.claims.expires, _FAR_FUTURE), UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,10 @@ class SignedTokens:
     settings: TokenSettings
     keys: KeyRing
     access_lifetime: timedelta
+
+    async def catch_up(self) -> None:
+        """A key that was revoked signs no more, and one that another auth server signs with is known."""
+        await self.keys.catch_up()
 
     def issue(self, user: User, session: Session, now: datetime) -> Tokens:
         """An access token, and a refresh token that lives as long as the session may lie idle."""
@@ -63,19 +92,12 @@ class SignedTokens:
 
     def session_of(self, refresh_token: str) -> UUID | None:
         """The session that the token names, if it is one of ours and has not expired."""
-        try:
-            claims = jwt.verify(
-                refresh_token,
-                self.keys.published,
-                now=time.time(),
-                issuer=self.settings.issuer,
-                audience=self.settings.refresh_audience,
-                algorithms=self.settings.algorithms,
-                kind=jwt.REFRESH_TOKEN,
-            )
-        except jwt.TokenRefused:
-            return None
-        return parse_id(claims.session_id)
+        signed = self._read(refresh_token, TokenKind.REFRESH)
+        return None if signed is None else signed.session_id
+
+    def read(self, token: str) -> SignedToken | None:
+        """What a token of either kind says, if it is one of ours and has not expired."""
+        return self._read(token, TokenKind.ACCESS) or self._read(token, TokenKind.REFRESH)
 
     def digest(self, refresh_token: str) -> bytes:
         """SHA-256: the token holds more chance than anybody can guess, so nothing slower is needed."""
@@ -83,11 +105,32 @@ class SignedTokens:
 
     def seal_successor(self, refresh_token: str, successor: str) -> bytes:
         """Under a key that is made from `refresh_token` and kept nowhere."""
-        return seal(key_from(refresh_token, _SUCCESSOR), successor.encode(), self.digest(refresh_token))
+        return seal(
+            key_from(refresh_token.encode(), _SUCCESSOR), successor.encode(), self.digest(refresh_token)
+        )
 
     def unseal_successor(self, refresh_token: str, sealed: bytes) -> str:
         """The reverse."""
-        return unseal(key_from(refresh_token, _SUCCESSOR), sealed, self.digest(refresh_token)).decode()
+        return unseal(
+            key_from(refresh_token.encode(), _SUCCESSOR), sealed, self.digest(refresh_token)
+        ).decode()
+
+    def _read(self, token: str, kind: TokenKind) -> SignedToken | None:
+        is_access = kind is TokenKind.ACCESS
+        try:
+            claims = jwt.verify(
+                token,
+                self.keys.published,
+                now=time.time(),
+                issuer=self.settings.issuer,
+                audience=self.settings.audience if is_access else self.settings.refresh_audience,
+                algorithms=self.settings.algorithms,
+                kind=jwt.ACCESS_TOKEN if is_access else jwt.REFRESH_TOKEN,
+            )
+        except jwt.TokenRefused:
+            return None
+        session_id, user_id = parse_id(claims.session_id), parse_id(claims.subject)
+        return SignedToken(kind, claims, session_id, user_id) if session_id and user_id else None
 
     def _common_claims(self, session: Session, now: datetime) -> dict[str, Any]:
         return {

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.auth.repository.guesses import PostgresGuessRepository
 from services.auth.repository.revocations import PostgresRevocationRepository
 from services.auth.repository.sessions import PostgresSessionRepository
 from services.auth.revocations import RevocationSpreader
@@ -17,7 +18,7 @@ from shared.errors import Unavailable
 from shared.observability.trouble import Trouble
 
 SPREAD_SECONDS = 0.25  # a store that is back has all revocations again within a second
-KEYS_SECONDS = 5.0  # how late another auth server's new key is known here
+KEYS_SECONDS = 0.25  # how late gateways are told of a new key at most; who meets it earlier, asks for it
 ERASE_SECONDS = 5.0
 DROP_SECONDS = 600.0
 RETRY_SECONDS = 0.25
@@ -39,7 +40,11 @@ class Duty:
 def telling_the_gateways(
     keys: KeyRing, store: RevocationStore, revocations: RevocationSpreader
 ) -> tuple[Duty, ...]:
-    """What gateways must hear of, whoever has written it into the database."""
+    """What gateways must hear of, whoever has written it into the database.
+
+    It does not matter which they hear of first, a revoked key or the one that follows it: an auth server
+    reads the keys before it signs, and a gateway fetches those that it does not know.
+    """
     return (
         Duty("signing keys", KeyUpkeep(keys, store), KEYS_SECONDS),
         Duty("revocations", revocations.spread, SPREAD_SECONDS),
@@ -47,7 +52,10 @@ def telling_the_gateways(
 
 
 def cleaning(
-    sessions: PostgresSessionRepository, revocations: PostgresRevocationRepository, grace: timedelta
+    sessions: PostgresSessionRepository,
+    revocations: PostgresRevocationRepository,
+    guesses: PostgresGuessRepository,
+    grace: timedelta,
 ) -> tuple[Duty, ...]:
     """What is forgotten in time. `grace` is for how long lost answers are repeated."""
 
@@ -58,6 +66,7 @@ def cleaning(
         Duty("sealed successors", erase_sealed, ERASE_SECONDS),
         Duty("expired sessions", sessions.drop_expired, DROP_SECONDS),
         Duty("expired revocations", revocations.drop_expired, DROP_SECONDS),
+        Duty("forgotten guesses", guesses.drop_forgotten, DROP_SECONDS),
     )
 
 

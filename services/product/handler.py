@@ -1,18 +1,18 @@
 """The catalogue over HTTP: decode, ask the service, encode."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from services.product.domain import Money, Product, ProductChange, ProductDetails, search_fault
 from services.product.service import ProductService
-from shared import base64url
 from shared.errors import NotFound
 from shared.http.conditional import entity_tag, if_match, is_not_modified
 from shared.http.decoding import read_json, read_query
 from shared.http.messages import Request, Response, json_response
+from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.ids import parse_id
 from shared.middleware.authorize import authorize
@@ -42,11 +42,9 @@ class ProductChangeBody(Struct, forbid_unknown_fields=True):
     description: str | UnsetType = UNSET
 
 
-class PageQuery(Struct):
+class BrowseQuery(PageQuery):
     """What `GET /products` takes."""
 
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    cursor: str = ""
     q: str = ""
 
 
@@ -72,10 +70,9 @@ class ProductHandler:
 
     async def browse(self, request: Request) -> Response:
         """A page of what is on offer, newest first."""
-        query = read_query(request, PageQuery, {"cursor": _cursor_fault, "q": search_fault})
-        page = await self._products.browse(query.q, _from_cursor(query.cursor), query.limit)
-        cursor = None if page.next is None else _to_cursor(page.next)
-        return json_response(200, {"items": [_view(each) for each in page.products], "next": cursor})
+        query = read_query(request, BrowseQuery, {"cursor": cursor_fault, "q": search_fault})
+        page = await self._products.browse(query.q, query.after, query.limit)
+        return json_response(200, page_document(map(_view, page.products), page.next))
 
     async def get(self, request: Request) -> Response:
         """One product, archived or not; 304 to a client that has this version."""
@@ -129,22 +126,3 @@ def _view(product: Product) -> dict[str, Any]:
 
 def _full(status: int, product: Product, *headers: tuple[str, str]) -> Response:
     return json_response(status, _view(product), [("ETag", entity_tag(product.version)), *headers])
-
-
-# A cursor is the identifier of the last product seen; that it is one is nobody's business but ours.
-
-
-def _to_cursor(product_id: UUID) -> str:
-    return base64url.encode(product_id.bytes)
-
-
-def _from_cursor(cursor: str) -> UUID | None:
-    return UUID(bytes=base64url.decode(cursor)) if cursor else None
-
-
-def _cursor_fault(cursor: str) -> str | None:
-    try:
-        _from_cursor(cursor)
-    except ValueError:
-        return "Is not a cursor of this list"
-    return None

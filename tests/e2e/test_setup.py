@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -154,6 +155,29 @@ def test_stopping_while_it_starts(new_system: NewSystem, engines_only: dict[str,
     assert own_processes(system) == set()
 
 
+def test_sigterm_in_the_first_moment_leaves_nothing(
+    new_system: NewSystem, engines_only: dict[str, str]
+) -> None:
+    system = new_system(engines_only)
+    launcher = system.launch(UP)
+    assert system.stop() in (-signal.SIGTERM, 143, 0)
+    assert launcher.poll() is not None
+    assert own_processes(system) == set()
+    assert system.records.alive() == {}
+
+
+def test_sigterm_while_it_makes_its_data_leaves_only_them(
+    new_system: NewSystem, engines_only: dict[str, str]
+) -> None:
+    system = new_system(engines_only)
+    system.launch(UP)
+    until(lambda: system.records.read("up"), 30, "it has begun")
+    assert system.stop() == 0
+    assert own_processes(system) == set()
+    assert list((system.home / "run").iterdir()) == []
+    assert "Traceback" not in system.log()
+
+
 def test_a_second_start_is_quick_and_finds_its_data(own_system: System) -> None:
     put_row(own_system)
     own_system.stop()
@@ -256,8 +280,20 @@ def test_an_unwritable_home_is_one_line(new_system: NewSystem, tmp_path: Path) -
     system = new_system({"PLAINSTACK_HOME": str(tmp_path / "file" / "home")})
     done = system.run(UP)
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert str(tmp_path / "file") in done.stderr
+    assert done.stderr == f"up: PLAINSTACK_HOME: {tmp_path / 'file' / 'home' / 'run'}: Not a directory\n"
+
+
+def test_a_home_that_cannot_be_written_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
+    """What its owner may not write, root may all the same: so it is mounted read-only."""
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(tmp_path)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("mounting needs root")
+    try:
+        done = new_system({"PLAINSTACK_HOME": str(tmp_path / "home")}).run(UP)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert done.returncode == 1
+    assert done.stderr == f"up: PLAINSTACK_HOME: {tmp_path / 'home'}: Read-only file system\n"
 
 
 def test_a_bad_setting_is_one_line(new_system: NewSystem) -> None:
@@ -296,6 +332,31 @@ def test_a_setting_that_a_process_refuses_ends_the_start(
     assert done.returncode == 2
     assert re.fullmatch(f"up: {process}: {key}: .+\n", done.stderr)
     assert f": {key}: " in done.stdout, "the process itself said so as well"
+    assert "hunter2" not in done.stdout + done.stderr
+    assert own_processes(refused) == set()
+
+
+def test_a_changed_migration_ends_the_start(new_system: NewSystem, tmp_path: Path) -> None:
+    lines = [line for line in (CHECKOUT / "Procfile").read_text().splitlines() if "auth" not in line]
+    (tmp_path / "Procfile").write_text("\n".join(lines) + "\n")
+    system = new_system({"PROCFILE": str(tmp_path / "Procfile")})
+    system.start()
+    with psycopg.connect(system.environment.database_url("product").value) as connection:
+        connection.execute("UPDATE schema_migrations SET checksum = 'another' WHERE name LIKE '0001%'")
+    assert system.stop() == 0
+    started = time.monotonic()
+    done = system.run(UP)
+    assert time.monotonic() - started < REFUSAL_SECONDS
+    assert done.returncode == 1
+    assert re.fullmatch(r"up: product: database: 0001_\w+\.sql: was changed after .+\n", done.stderr)
+    assert own_processes(system) == set()
+
+
+def test_a_store_that_wants_another_password_ends_the_start(refused: System, engines: Engines) -> None:
+    password = engines.environment.secret("VALKEY_PASSWORD").value
+    done = refused.run(UP, REDIS_URL=engines.redis_url.value.replace(quote(password, safe=""), "hunter2"))
+    assert done.returncode == 1
+    assert re.fullmatch("up: auth: store: .*REDIS_URL.*\n", done.stderr)
     assert "hunter2" not in done.stdout + done.stderr
     assert own_processes(refused) == set()
 

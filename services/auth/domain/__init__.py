@@ -2,8 +2,12 @@
 
 accounts       who there is, and which rules accounts obey
 sessions       who is logged in, and how a refresh is decided
+keys           when a signing key may do what, and how one follows another
 revocations    what the gateways must refuse
 passwords      what a password must be like
+second_factor  what a login asks for after the password
+clients        which resource servers may ask about tokens
+inspection     what is known of a token when they ask
 audit          what is written down for later
 
 Beside the rules of each stand the Protocols of what its use cases need.

@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from services.auth.domain.passwords import password_fault
+from services.auth.domain.passwords import StoredPassword
 from services.auth.domain.revocations import Revocation
 from shared.text import is_printable, tidy, tidy_name
 
 MAX_EMAIL_CHARACTERS = 254  # what fits an SMTP path (RFC 5321 section 4.5.3.1.3)
 MAX_LOCAL_PART_CHARACTERS = 64
 MAX_DISPLAY_NAME_CHARACTERS = 100
+# Typed for one that counts: a letter may come apart from its marks. What is longer is not even composed, for
+# ordering a run of marks takes time that grows with its square: minutes, for what fits a body.
+TYPED_CHARACTERS = 4
 
 USER, ADMIN = "user", "admin"
 ROLE = re.compile(r"[a-z][a-z0-9._-]{0,63}")
@@ -51,21 +54,18 @@ def email_fault(email: str) -> str | None:
 
 def display_name_fault(name: str) -> str | None:
     """A name is one line, blanks around it not counted."""
-    if not 1 <= len(tidy_name(name)) <= MAX_DISPLAY_NAME_CHARACTERS:
+    is_longer = len(name) > TYPED_CHARACTERS * MAX_DISPLAY_NAME_CHARACTERS
+    if is_longer or not 1 <= len(tidy_name(name)) <= MAX_DISPLAY_NAME_CHARACTERS:
         return f"Must be 1 to {MAX_DISPLAY_NAME_CHARACTERS} characters long"
     return None if is_printable(name) else "Must not contain control characters"
 
 
-ACCOUNT_RULES = {
-    "email": email_fault,
-    "password": password_fault,
-    "display_name": display_name_fault,
-}
+ACCOUNT_RULES = {"email": email_fault, "display_name": display_name_fault}
 
 
 def email_key(email: str) -> str:
     """What two spellings of one address have in common."""
-    return tidy(email).lower()
+    return (email if len(email) > TYPED_CHARACTERS * MAX_EMAIL_CHARACTERS else tidy(email)).lower()
 
 
 # What the use cases need
@@ -80,8 +80,8 @@ class AccountRepository(Protocol):
     async def add_user(self, user: User, password_hash: str) -> bool:
         """False when the e-mail address is taken."""
 
-    async def find_login(self, email: str) -> tuple[User, str] | None:
-        """The account with that address in any spelling, and its password's hash."""
+    async def find_login(self, email: str) -> tuple[User, StoredPassword] | None:
+        """The account with that address in any spelling, and its password."""
 
     async def find_user(self, user_id: UUID) -> User | None:
         """The account."""
@@ -92,5 +92,25 @@ class AccountRepository(Protocol):
     async def hold_user(self, user_id: UUID) -> tuple[User, datetime] | None:
         """The account and the time, both valid until the unit of work ends: nobody revokes in between."""
 
-    async def set_roles(self, user_id: UUID, roles: Sequence[str]) -> Sequence[Revocation]:
+    # What the operator does
+
+    def administration(self) -> AbstractAsyncContextManager[object]:
+        """A unit of work beside which no other one of this kind runs."""
+
+    async def hold_user_alone(self, user_id: UUID) -> User | None:
+        """The account; nobody else holds it until the unit of work ends."""
+
+    async def has_other_admin(self, user_id: UUID) -> bool:
+        """Whether somebody else is an admin and not locked."""
+
+    async def set_roles(self, user_id: UUID, roles: Sequence[str]) -> None:
         """New roles, and the end of every token that carries the old ones."""
+
+    async def lock_user(self, user_id: UUID) -> None:
+        """Locked from now on, and the end of every token."""
+
+    async def unlock_user(self, user_id: UUID) -> None:
+        """Not locked any more."""
+
+    async def unsent_revocations(self, user_id: UUID) -> Sequence[Revocation]:
+        """What the gateways may not have heard yet of the user and the user's sessions."""

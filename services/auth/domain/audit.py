@@ -16,9 +16,9 @@ class Event(StrEnum):
     LOGIN_FAILED = "login-failed"
     GUESSING_LOCKED = "guessing-locked"  # too many failures: an account or an address has to wait
     REFRESHED = "refreshed"
-    REFRESH_TOKEN_REUSED = "refresh-token-reused"  # noqa: S105
+    REFRESH_TOKEN_REUSED = "refresh-token-reused"  # noqa: S105 - and its session is ended
     LOGGED_OUT = "logged-out"
-    SESSION_ENDED = "session-ended"
+    SESSION_ENDED = "session-ended"  # by its user, from whichever session
     PASSWORD_CHANGED = "password-changed"  # noqa: S105
     SECOND_FACTOR_ENABLED = "second-factor-enabled"
     SECOND_FACTOR_DISABLED = "second-factor-disabled"
@@ -45,13 +45,17 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """An entry as it is kept: with when, who did it, from where and in which request."""
+    """An entry as it is kept: with when, who did it, from where and in which request.
+
+    `actor` is client, operator or server. `email` is the user's as it is now; empty when nobody is concerned.
+    """
 
     audit_id: int
     at: datetime
     actor: str
     address: str
     request_id: str
+    email: str
     entry: AuditEntry
 
 

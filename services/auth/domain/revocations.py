@@ -26,6 +26,16 @@ class Revocation:
     expires_at: datetime
 
 
+class TokenRevocations(Protocol):
+    """Where the end of single tokens is kept. Both raise Unavailable while that cannot be reached."""
+
+    async def is_token_revoked(self, token_id: str) -> bool:
+        """Whether it has been revoked by its own name."""
+
+    async def revoke_token(self, token_id: str, until: datetime) -> Sequence[Revocation]:
+        """Refuse one token from now on; after `until` nothing would take it anyway."""
+
+
 class Revocations(Protocol):
     """How revocations reach the gateways."""
 

@@ -36,6 +36,29 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveSession:
+    """A session as its user sees it in a list."""
+
+    session_id: UUID
+    origin: Origin
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of an attempt to end sessions: how many were live, and what the gateways must hear.
+
+    That includes what the store has not acknowledged of earlier ends: so whoever was answered 503 and asks
+    again is told 204 only when all of it is there.
+    """
+
+    live: int
+    revocations: Sequence[Revocation]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionLifetimes:
     """How long a session may lie idle, how long it may last, and for how long a lost answer is repeated."""
 
@@ -113,6 +136,9 @@ class SessionRepository(Protocol):
     async def add_session(self, session: Session, origin: Origin, token: RefreshToken) -> None:
         """A new session with its first refresh token."""
 
+    async def find_session(self, session_id: UUID) -> Session | None:
+        """The session as it was last left."""
+
     async def hold_session(self, session_id: UUID) -> tuple[Session, User, datetime] | None:
         """The session, its user and the time; nobody else touches either until the unit of work ends."""
 
@@ -122,17 +148,21 @@ class SessionRepository(Protocol):
     async def rotate(self, session: Session, used: RefreshToken, successor: RefreshToken) -> None:
         """`used` has been used and points to `successor`; the session expires as `session` says."""
 
-    async def end_session(self, session_id: UUID, user_id: UUID, reason: str) -> Sequence[Revocation]:
-        """End one session of that user; the revocation also when it has ended already."""
+    async def live_sessions(self, user_id: UUID, after: UUID | None, limit: int) -> Sequence[LiveSession]:
+        """The user's, newest first; those that are older than the session `after`, if given."""
 
-    async def end_sessions(
-        self, user_id: UUID, reason: str, *, spared: UUID | None = None
-    ) -> Sequence[Revocation]:
+    async def end_session(self, session_id: UUID, user_id: UUID, reason: str) -> Ended | None:
+        """End one session of that user, who may have ended it before; None when there is no such session."""
+
+    async def end_sessions(self, user_id: UUID, reason: str, *, spared: UUID | None = None) -> Ended:
         """End every live session of a user but the spared one."""
 
 
 class TokenMaker(Protocol):
     """Makes and reads tokens. Every method raises Unavailable while there is no key."""
+
+    async def catch_up(self) -> None:
+        """Know the keys as they are now: before a token is made or read, outside of any unit of work."""
 
     def issue(self, user: User, session: Session, now: datetime) -> Tokens:
         """A new pair."""

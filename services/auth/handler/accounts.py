@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from services.auth.domain.accounts import ACCOUNT_RULES, User
+from services.auth.domain.accounts import User
 from services.auth.handler.caller import NO_STORE, caller
 from services.auth.service.accounts import AccountService, NewAccount
 from shared.http.decoding import read_json
@@ -27,7 +27,7 @@ class AccountHandler:
 
     async def sign_up(self, request: Request) -> Response:
         """A new account."""
-        body = await read_json(request, SignUpBody, ACCOUNT_RULES)
+        body = await read_json(request, SignUpBody, self._accounts.rules)
         user = await self._accounts.sign_up(NewAccount(body.email, body.password, body.display_name))
         return json_response(201, _user_view(user))
 

@@ -1,10 +1,14 @@
 """What anybody may know of the issuer."""
 
+from contextlib import suppress
 from typing import Any
 
+from services.auth.handler.client_credentials import AUTHENTICATION_METHODS
+from services.auth.handler.oauth import INTROSPECTION_PATH, REVOCATION_PATH
 from services.auth.signing_keys import KeyRing
 from shared.auth.jwks import JWKS_PATH, LIFETIME_SECONDS
 from shared.auth.settings import TokenSettings
+from shared.errors import Unavailable
 from shared.http.messages import Request, Response, json_response
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -20,15 +24,25 @@ class KeyHandler:
         self._settings = settings
 
     async def jwks(self, request: Request) -> Response:
-        """The public keys (RFC 7517 section 5)."""
+        """The public keys (RFC 7517 section 5): those of now, or while the database is away, the last known.
+
+        Whoever asks may have met a key that another auth server has begun to sign with a moment ago.
+        """
+        with suppress(Unavailable):
+            await self._keys.catch_up()
         headers = [("Content-Type", "application/jwk-set+json"), _CACHEABLE]
         return Response(200, headers, self._keys.jwks)
 
     async def metadata(self, request: Request) -> Response:
         """RFC 8414. Logging in with JSON is no OAuth grant, so there is no `token_endpoint`."""
+        issuer = self._settings.issuer
         document: dict[str, Any] = {
-            "issuer": self._settings.issuer,
-            "jwks_uri": f"{self._settings.issuer}{JWKS_PATH}",
+            "issuer": issuer,
+            "jwks_uri": f"{issuer}{JWKS_PATH}",
+            "introspection_endpoint": f"{issuer}{INTROSPECTION_PATH}",
+            "introspection_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
+            "revocation_endpoint": f"{issuer}{REVOCATION_PATH}",
+            "revocation_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
             "response_types_supported": [],
             "grant_types_supported": [],
         }

@@ -1,18 +1,23 @@
 -- Passwords: what a login has verified must still be true when its session is made. A re-hash keeps the version.
 ALTER TABLE users ADD COLUMN password_version integer NOT NULL DEFAULT 1;
 
--- Attempts to guess, by what was guessed at and from where. A row is forgotten after a time without attempts.
+-- A user's live sessions are listed newest first, and locked in order.
+DROP INDEX sessions_live;
+CREATE INDEX sessions_live ON sessions (user_id, session_id) WHERE ended_at IS NULL;
+
+-- Attempts to guess, by what was guessed at and from where.
 CREATE TABLE guesses (
-    kind            text        NOT NULL CHECK (kind IN ('account', 'address', 'user')),
-    subject         bytea       NOT NULL,          -- SHA-256: what strangers typed is nobody's business
-    failures        integer     NOT NULL,          -- counted before the check, taken back when it succeeds
-    locks           integer     NOT NULL DEFAULT 0, -- how often it was locked: each lock doubles the next one
-    locked_until    timestamptz,
-    last_attempt_at timestamptz NOT NULL,
+    kind             text        NOT NULL CHECK (kind IN ('account', 'address', 'user')),
+    subject          bytea       NOT NULL,           -- SHA-256: what strangers typed is nobody's business
+    failures         bigint      NOT NULL,           -- counted before the check, taken back when it succeeds
+    refused          bigint      NOT NULL DEFAULT 0, -- those among them that were never checked: they set no lock
+    locks            integer     NOT NULL DEFAULT 0, -- how often it was locked: each lock doubles the next one
+    locked_until     timestamptz,
+    first_attempt_at timestamptz NOT NULL,
+    last_attempt_at  timestamptz NOT NULL,
+    last_outcome     text        NOT NULL CHECK (last_outcome IN ('admitted', 'locked', 'refused')),
     PRIMARY KEY (kind, subject)
 );
-
-CREATE INDEX guesses_age ON guesses (last_attempt_at);
 
 -- The networks from which an account has logged in: a lock of the account does not shut them out.
 CREATE TABLE known_networks (

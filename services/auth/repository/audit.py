@@ -15,7 +15,8 @@ _WRITE = """
     INSERT INTO audit (event, actor, user_id, session_id, address, request_id, details)
     VALUES (%s, %s, %s, %s, %s, %s, %s)"""
 _READ = """
-    SELECT audit_id, at, actor, address, request_id, event, user_id, session_id, details FROM audit
+    SELECT audit_id, at, actor, address, request_id, coalesce(email, ''), event, user_id, session_id, details
+    FROM audit LEFT JOIN users USING (user_id)
     WHERE (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)
     AND (%(event)s::text IS NULL OR event = %(event)s)
     ORDER BY audit_id DESC LIMIT %(limit)s"""
@@ -45,7 +46,6 @@ class PostgresAuditLog:
 
 
 def _row(row: TupleRow) -> AuditRow:
-    audit_id, at, actor, address, request_id, event, user_id, session_id, details = row
-    return AuditRow(
-        audit_id, at, actor, address, request_id, AuditEntry(Event(event), user_id, session_id, details)
-    )
+    audit_id, at, actor, address, request_id, email, event, user_id, session_id, details = row
+    entry = AuditEntry(Event(event), user_id, session_id, details)
+    return AuditRow(audit_id, at, actor, address, request_id, email, entry)

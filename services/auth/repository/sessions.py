@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.auth.domain.accounts import User
-from services.auth.domain.revocations import Revocation, RevokedKind
-from services.auth.domain.sessions import Origin, RefreshToken, Session
+from services.auth.domain.revocations import RevokedKind
+from services.auth.domain.sessions import Ended, LiveSession, Origin, RefreshToken, Session
 from services.auth.repository.accounts import hold_user
 from services.auth.repository.revocations import PostgresRevocationRepository
-from services.auth.repository.statements import every, execute, one
+from services.auth.repository.statements import every, execute, now, one
 from shared.db.database import Database
 
 SESSIONS_KEPT = timedelta(days=30)  # after their end, for whoever asks what happened
@@ -18,20 +18,25 @@ SESSIONS_KEPT = timedelta(days=30)  # after their end, for whoever asks what hap
 _ADD_SESSION = """
     INSERT INTO sessions (session_id, user_id, device, address, expires_at, ends_by)
     VALUES (%s, %s, %s, %s, %s, %s)"""
-_HOLD_SESSION = """
-    SELECT session_id, user_id, expires_at, ends_by, ended_at
-    FROM sessions WHERE session_id = %s FOR UPDATE"""
+_FIND_SESSION = """
+    SELECT session_id, user_id, expires_at, ends_by, ended_at FROM sessions WHERE session_id = %s"""
+_HOLD_SESSION = _FIND_SESSION + " FOR UPDATE"
 _USE_SESSION = "UPDATE sessions SET last_used_at = clock_timestamp(), expires_at = %s WHERE session_id = %s"
+_LIVE_SESSIONS = """
+    SELECT session_id, device, address, created_at, last_used_at, expires_at FROM sessions
+    WHERE user_id = %(user_id)s AND ended_at IS NULL AND expires_at > clock_timestamp()
+    AND (%(after)s::uuid IS NULL OR session_id < %(after)s)
+    ORDER BY session_id DESC LIMIT %(limit)s"""
 _END_SESSION = """
-    UPDATE sessions
-    SET ended_at = coalesce(ended_at, clock_timestamp()), end_reason = coalesce(end_reason, %s)
-    WHERE session_id = %s AND user_id = %s RETURNING session_id"""
+    UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %s
+    WHERE session_id = %s AND ended_at IS NULL"""
 _HOLD_SESSIONS = """
     SELECT FROM sessions WHERE user_id = %s AND ended_at IS NULL ORDER BY session_id FOR UPDATE"""
 _HOLD_LOGINS = "SELECT FROM users WHERE user_id = %s FOR UPDATE"
 _END_SESSIONS = """
     UPDATE sessions SET ended_at = clock_timestamp(), end_reason = %s
-    WHERE user_id = %s AND ended_at IS NULL AND session_id IS DISTINCT FROM %s RETURNING session_id"""
+    WHERE user_id = %s AND ended_at IS NULL AND session_id IS DISTINCT FROM %s
+    RETURNING session_id, expires_at > ended_at"""
 
 _ADD_REFRESH = "INSERT INTO refresh_tokens (digest, session_id) VALUES (%s, %s)"
 _FIND_REFRESH = """
@@ -65,14 +70,19 @@ class PostgresSessionRepository:
         await execute(self._database, _ADD_SESSION, (*keys, origin.device, origin.address, *ends))
         await execute(self._database, _ADD_REFRESH, (token.digest, session.session_id))
 
+    async def find_session(self, session_id: UUID) -> Session | None:
+        """By primary key."""
+        row = await one(self._database, _FIND_SESSION, [session_id])
+        return None if row is None else Session(*row)
+
     async def hold_session(self, session_id: UUID) -> tuple[Session, User, datetime] | None:
-        """The session's row is ours alone, its user's shared."""
+        """The session's row is ours alone, its user's shared; whose it is never changes."""
+        found = await self.find_session(session_id)
+        held = None if found is None else await hold_user(self._database, found.user_id)
         row = await one(self._database, _HOLD_SESSION, [session_id])
-        if row is None:
+        if held is None or row is None:
             return None
-        session = Session(*row)
-        held = await hold_user(self._database, session.user_id)
-        return None if held is None else (session, *held)
+        return Session(*row), held[0], await now(self._database)
 
     async def find_refresh_token(self, session_id: UUID, digest: bytes) -> RefreshToken | None:
         """By primary key, with what became of its successor."""
@@ -86,19 +96,30 @@ class PostgresSessionRepository:
         await execute(self._database, _USE_REFRESH, change)
         await execute(self._database, _USE_SESSION, (session.expires_at, session.session_id))
 
-    async def end_session(self, session_id: UUID, user_id: UUID, reason: str) -> Sequence[Revocation]:
-        """Waits for a refresh that holds the session."""
-        ended = await every(self._database, _END_SESSION, [reason, session_id, user_id])
-        return await self._revocations.revoke(RevokedKind.SESSION, [row[0] for row in ended])
+    async def live_sessions(self, user_id: UUID, after: UUID | None, limit: int) -> Sequence[LiveSession]:
+        """In the order of their identifiers, which is the order in which they were made."""
+        values = {"user_id": user_id, "after": after, "limit": limit}
+        rows = await every(self._database, _LIVE_SESSIONS, values)
+        return [LiveSession(row[0], Origin(row[1], row[2]), *row[3:]) for row in rows]
 
-    async def end_sessions(
-        self, user_id: UUID, reason: str, *, spared: UUID | None = None
-    ) -> Sequence[Revocation]:
+    async def end_session(self, session_id: UUID, user_id: UUID, reason: str) -> Ended | None:
+        """Waits for a refresh that holds the session."""
+        held = await self.hold_session(session_id)
+        if held is None or held[0].user_id != user_id:
+            return None
+        session, _, now = held
+        await execute(self._database, _END_SESSION, [reason, session_id])
+        await self._revocations.revoke(RevokedKind.SESSION, [session_id])
+        return Ended(int(session.is_live(now)), await self._revocations.unsent_of_user(user_id))
+
+    async def end_sessions(self, user_id: UUID, reason: str, *, spared: UUID | None = None) -> Ended:
         """Waits for refreshes and for logins, so that no session slips through."""
-        await execute(self._database, _HOLD_SESSIONS, [user_id])
         await execute(self._database, _HOLD_LOGINS, [user_id])
+        await execute(self._database, _HOLD_SESSIONS, [user_id])
         ended = await every(self._database, _END_SESSIONS, [reason, user_id, spared])
-        return await self._revocations.revoke(RevokedKind.SESSION, [row[0] for row in ended])
+        await self._revocations.revoke(RevokedKind.SESSION, [session_id for session_id, _ in ended])
+        live = sum(was_live for _, was_live in ended)
+        return Ended(live, await self._revocations.unsent_of_user(user_id))
 
     async def erase_sealed_successors(self, grace: timedelta) -> None:
         """Forget what lost answers said, once nobody may ask for them again."""

@@ -4,6 +4,14 @@ The gateways are told after the transaction, never inside it: the database is th
 sent to the store until the store has it.
 
 accounts       who has an account
+administration what the operator does to accounts
+guessing       who may try again, and who has to wait
 login          who gets a session
-sessions       refreshing, logging out
+refreshing     who stays logged in
+sessions       which there are, and how they end
+passwords      changing one
+second_factor  enrolling a phone, asking for its codes
+clients        which resource servers may ask about tokens
+inspection     what a token is worth, and the end of one
+keys           the operator's part in the life of signing keys
 """

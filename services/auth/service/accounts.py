@@ -1,15 +1,16 @@
 """Who has an account."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from services.auth.domain.accounts import ACCOUNT_RULES, ADMIN, USER, AccountRepository, User
-from services.auth.domain.passwords import Passwords
-from services.auth.domain.revocations import Revocations
-from shared.errors import Conflict, NotFound, Unauthenticated
+from services.auth.domain.audit import AuditEntry, AuditLog, Event
+from services.auth.domain.passwords import PasswordPolicy, Passwords
+from shared.errors import Conflict, Unauthenticated
 from shared.ids import new_id
-from shared.rules import check
+from shared.rules import Rule, check
 from shared.text import tidy_name
 
 
@@ -25,17 +26,30 @@ class NewAccount:
 class AccountService:
     """Who has an account. Besides what each says, all raise Unavailable while what they need does."""
 
-    def __init__(self, repository: AccountRepository, passwords: Passwords, revocations: Revocations) -> None:
+    def __init__(
+        self,
+        repository: AccountRepository,
+        passwords: Passwords,
+        policy: PasswordPolicy,
+        audit: AuditLog,
+    ) -> None:
         self._repository = repository
         self._passwords = passwords
-        self._revocations = revocations
+        self._policy = policy
+        self._audit = audit
+        self.rules: dict[str, Rule] = {**ACCOUNT_RULES, "password": policy.fault}  # for each field by itself
 
     async def sign_up(self, account: NewAccount, roles: Sequence[str] = (USER,)) -> User:
         """A new account. Raises Invalid, or Conflict when the e-mail address is taken."""
-        check(((name, getattr(account, name)) for name in ACCOUNT_RULES), ACCOUNT_RULES)
+        rules: dict[str, Rule] = {**self.rules, "password": partial(self._policy.fault, email=account.email)}
+        check(((name, getattr(account, name)) for name in rules), rules)
         user = User(new_id(), account.email, tidy_name(account.display_name), tuple(roles))
-        if not await self._repository.add_user(user, await self._passwords.hash(account.password)):
-            raise Conflict("There is an account with this e-mail address already.", code="email-taken")
+        password_hash = await self._passwords.hash(account.password)
+        async with self._repository.unit_of_work():
+            if not await self._repository.add_user(user, password_hash):
+                raise Conflict("There is an account with this e-mail address already.", code="email-taken")
+            details = {"roles": " ".join(roles)}
+            await self._audit.write(AuditEntry(Event.SIGNED_UP, user.user_id, details=details))
         return user
 
     async def ensure_admin(self, account: NewAccount) -> bool:
@@ -58,18 +72,3 @@ class AccountService:
     async def users(self) -> Sequence[User]:
         """Every account, oldest first."""
         return await self._repository.list_users()
-
-    async def grant(self, email: str, role: str) -> User:
-        """Give an account one more role; its tokens end, so that it gets new ones. Raises NotFound."""
-        async with self._repository.unit_of_work():
-            found = await self._repository.find_login(email)
-            held = await self._repository.hold_user(found[0].user_id) if found is not None else None
-            if held is None:
-                raise NotFound("There is no account with this e-mail address.")
-            user, _ = held
-            if role in user.roles:
-                return user
-            changed = replace(user, roles=(*user.roles, role))
-            revocations = await self._repository.set_roles(user.user_id, changed.roles)
-        await self._revocations.publish(revocations)
-        return changed

@@ -47,6 +47,13 @@ class Answer:
     document: dict[str, Any] = field(default_factory=dict)
 
 
+def problem(answer: Answer) -> str:
+    """The code of a well-formed problem."""
+    assert answer.headers.get("content-type") == "application/problem+json"
+    assert answer.headers.get("x-request-id")
+    return str(answer.document["type"]).rpartition(":")[2]
+
+
 class SmallBody:
     """A request's body that is there already."""
 
@@ -72,14 +79,19 @@ class AuthServer:
     revocations: RevocationSpreader
 
     async def call(
-        self, method: str, target: str, body: object = None, principal: Principal = NOBODY
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        principal: Principal = NOBODY,
+        *more: tuple[str, str],
     ) -> Answer:
-        """What the gateway would get."""
+        """What the gateway would get. `body` is sent as JSON, or as it is if it is octets."""
         request_id = secrets.token_hex(8)
         signer = IdentitySigner("gateway", "auth", IDENTITY_KEY)
         identity = signer.sign(request_id, method, target, principal, time.time_ns() // 1_000_000)
-        fields = [("X-Request-ID", request_id), ("User-Agent", "test/1"), *identity]
-        octets = b"" if body is None else json.dumps(body).encode()
+        fields = [("X-Request-ID", request_id), ("User-Agent", "test/1"), *more, *identity]
+        octets = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         response = await self.handler(Request(method, target, Headers(fields), SmallBody(octets)))
         assert isinstance(response.body, bytes)
         document = json.loads(response.body) if response.body else {}

@@ -86,7 +86,7 @@ async def test_wrong_password_and_unknown_account_look_the_same(auth: AuthServer
     answers.append(await auth.log_in("not an address"))
     for answer in answers:
         assert (answer.status, problem(answer)) == (401, "invalid-credentials")
-        assert answer.headers.get("www-authenticate") == "Bearer"
+        assert answer.headers.get("www-authenticate") == 'Bearer realm="plainstack"'
         answer.document.pop("instance")
     assert answers[0].document == answers[1].document == answers[2].document
 
@@ -262,7 +262,7 @@ async def test_me(auth: AuthServer) -> None:
 @pytest.mark.parametrize(("method", "target"), [("GET", "/auth/me"), ("POST", "/auth/logout")])
 async def test_nobody_is_nobody(auth: AuthServer, method: str, target: str) -> None:
     answer = await auth.call(method, target)
-    assert (answer.status, answer.headers.get("www-authenticate")) == (401, "Bearer")
+    assert (answer.status, answer.headers.get("www-authenticate")) == (401, 'Bearer realm="plainstack"')
     gone = Principal(user_id=str(new_id()), session_id=str(new_id()))
     assert (await auth.call("GET", "/auth/me", principal=gone)).status == 401
 
@@ -307,7 +307,7 @@ async def test_an_admin_is_created_once(auth: AuthServer) -> None:
 async def test_a_granted_role_ends_the_tokens_without_it(auth: AuthServer) -> None:
     await auth.sign_up()
     tokens = await auth.log_in()
-    await auth.parts.accounts.grant("Alice@example.com", "support")
+    await auth.parts.administration.add_role("Alice@example.com", "support")
     rows = await auth.query("SELECT kind, name, stored_at IS NOT NULL, revoked_at FROM revocations")
     before = auth.claims(tokens)
     assert rows[0][:3] == ("user", before.subject, True)

@@ -1,3 +1,5 @@
+"""The keys of the moment, on a real database."""
+
 import asyncio
 import json
 import os
@@ -5,14 +7,20 @@ import os
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from services.auth.sealing import CannotUnseal, key_from, seal, unseal
-from services.auth.signing_keys import GENERATE, KeyRing, read_encryption_key, thumbprint
+from services.auth.key_maker import GENERATE, KeyMaker
+from services.auth.sealing import CannotUnseal, unseal
+from services.auth.signing_keys import KeyRing
 from shared.auth import jwt
 from shared.auth.jwks import LIFETIME_SECONDS
-from shared.config import ConfigError, Secret
 from shared.errors import Unavailable
 from tests.engines import Engines
-from tests.services.auth.conftest import ENCRYPTION_KEY, AuthServer, auth_server, encryption_key_text
+from tests.services.auth.conftest import ENCRYPTION_KEY, AuthServer, auth_server
+
+
+def ring_of(auth: AuthServer, algorithm: str = "ES256", encryption_key: bytes = ENCRYPTION_KEY) -> KeyRing:
+    """What another auth server on the same database has."""
+    keys = auth.parts.keys
+    return KeyRing(keys._repository, KeyMaker(encryption_key, algorithm), auth.parts.audit, keys._times)
 
 
 @pytest.mark.parametrize("algorithm", GENERATE)
@@ -46,21 +54,21 @@ async def test_the_private_part_is_encrypted(auth: AuthServer) -> None:
 
 
 async def test_another_encryption_key_is_noticed_and_makes_no_new_key(auth: AuthServer) -> None:
-    ring = KeyRing(auth.parts.keys._repository, os.urandom(32), "ES256")
+    other = ring_of(auth, "ES256", os.urandom(32))
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
-        await ring.load()
+        await other.load()
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
-        await ring.check()
+        await other.check()
     with pytest.raises(Unavailable):
-        _ = ring.signing
+        _ = other.signing
     assert await auth.query("SELECT count(*) FROM signing_keys") == [(1,)]
 
 
 async def test_without_keys_tokens_are_not_called_bad(auth: AuthServer) -> None:
-    ring = KeyRing(auth.parts.keys._repository, ENCRYPTION_KEY, "ES256")
+    other = ring_of(auth, "ES256")
     for property_ in ("signing", "published", "jwks"):
         with pytest.raises(Unavailable):
-            getattr(ring, property_)
+            getattr(other, property_)
 
 
 async def test_a_key_is_published_before_it_signs_and_after(auth: AuthServer) -> None:
@@ -78,7 +86,7 @@ async def test_a_key_is_published_before_it_signs_and_after(auth: AuthServer) ->
 
 async def test_another_algorithm_signs_once_every_verifier_knows_its_key(auth: AuthServer) -> None:
     first = auth.parts.keys.signing.key_id
-    rings = [KeyRing(auth.parts.keys._repository, ENCRYPTION_KEY, "EdDSA") for _ in range(3)]
+    rings = [ring_of(auth, "EdDSA") for _ in range(3)]
     await asyncio.gather(*(ring.load() for ring in rings))
     assert await auth.query("SELECT algorithm FROM signing_keys ORDER BY signs_from") == [
         ("ES256",),
@@ -96,7 +104,7 @@ async def test_another_algorithm_signs_once_every_verifier_knows_its_key(auth: A
 
 
 async def test_going_back_to_an_algorithm_needs_no_new_key(auth: AuthServer) -> None:
-    await KeyRing(auth.parts.keys._repository, ENCRYPTION_KEY, "EdDSA").load()
+    await ring_of(auth, "EdDSA").load()
     await auth.execute("UPDATE signing_keys SET signs_from = signs_from - interval '1 hour'")
     await auth.parts.keys.load()
     assert auth.parts.keys.signing.algorithm == "ES256"
@@ -116,7 +124,7 @@ async def test_a_key_that_will_end_has_its_successor_published_in_time(auth: Aut
 
 async def test_who_cannot_open_the_keys_makes_none(auth: AuthServer) -> None:
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
-        await KeyRing(auth.parts.keys._repository, os.urandom(32), "EdDSA").load()
+        await ring_of(auth, "EdDSA", os.urandom(32)).load()
     assert await auth.query("SELECT count(*) FROM signing_keys") == [(1,)]
 
 
@@ -125,41 +133,55 @@ async def test_tokens_do_not_show_in_a_repr(auth: AuthServer) -> None:
     assert str(ENCRYPTION_KEY) not in repr(auth.parts.keys)
 
 
-def test_the_thumbprint_is_that_of_rfc_7638() -> None:
-    """Section 3.1's example."""
-    modulus = (
-        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknj"
-        "hMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQ"
-        "vRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzK"
-        "nqDKgw"
-    )
-    jwk = {"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}
-    assert thumbprint(jwk) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+# What a revoked key may do
 
 
-@pytest.mark.parametrize("text", ["", "c2hvcnQ", "é" * 43, "A" * 44])
-def test_an_encryption_key_has_32_bytes(text: str) -> None:
-    with pytest.raises(ConfigError, match="AUTH_KEY_ENCRYPTION_KEY"):
-        read_encryption_key(Secret(text))
+async def test_a_revoked_key_signs_no_more_even_when_nothing_else_can(auth: AuthServer) -> None:
+    """Revoked behind our back: the operator's command would have made another key."""
+    await auth.sign_up()
+    tokens = await auth.log_in()
+    await auth.execute("UPDATE signing_keys SET revoked_at = now()")
+    assert (await auth.log_in()).status == 503
+    assert (await auth.refresh(tokens.document["refresh_token"])).status == 503
+    assert (await auth.call("GET", "/.well-known/jwks.json")).status == 503
+    with pytest.raises(Unavailable, match="no key that may sign"):
+        await auth.parts.keys.check()
+    await auth.parts.keys.load()
+    assert (await auth.log_in()).status == 200
+    assert (await auth.refresh(tokens.document["refresh_token"])).status == 401
 
 
-def test_it_may_be_padded_or_not() -> None:
-    assert read_encryption_key(Secret(encryption_key_text())) == ENCRYPTION_KEY
-    assert read_encryption_key(Secret(encryption_key_text().rstrip("="))) == ENCRYPTION_KEY
+async def test_nor_when_the_key_that_follows_cannot_be_opened(auth: AuthServer) -> None:
+    await auth.sign_up()
+    await auth.execute("UPDATE signing_keys SET revoked_at = now()")
+    stranger = ring_of(auth, encryption_key=os.urandom(32))
+    await stranger.load()
+    assert (await auth.log_in()).status == 503
+    assert stranger.signing.key_id in auth.parts.keys.published
+    with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
+        await auth.parts.keys.check()
 
 
-def test_sealing_binds_key_and_context() -> None:
-    key = key_from("a secret", b"purpose")
-    sealed = seal(key, b"text", b"row 1")
-    assert unseal(key, sealed, b"row 1") == b"text"
-    assert seal(key, b"text", b"row 1") != sealed
-    for other_key, other, context in (
-        (key_from("a secret", b"another"), sealed, b"row 1"),
-        (key_from("b secret", b"purpose"), sealed, b"row 1"),
-        (key, sealed, b"row 2"),
-        (key, sealed[:-1] + b"x", b"row 1"),
-        (key, b"", b"row 1"),
-        (key, b"short", b"row 1"),
-    ):
-        with pytest.raises(CannotUnseal):
-            unseal(other_key, other, context)
+async def test_while_the_database_is_away_the_keys_last_known_are_published(auth: AuthServer) -> None:
+    known = auth.parts.keys.jwks
+
+    async def fails() -> None:
+        raise Unavailable("away")
+
+    auth.parts.keys._read_once._work = fails
+    answer = await auth.call("GET", "/.well-known/jwks.json")
+    assert (answer.status, answer.document) == (200, json.loads(known))
+
+
+async def test_many_who_ask_at_once_cost_one_reading(auth: AuthServer) -> None:
+    readings = 0
+    read = auth.parts.keys._read_once._work
+
+    async def counted() -> None:
+        nonlocal readings
+        readings += 1
+        await read()
+
+    auth.parts.keys._read_once._work = counted
+    await asyncio.gather(*(auth.call("GET", "/.well-known/jwks.json") for _ in range(100)))
+    assert readings <= 3

@@ -150,7 +150,7 @@ async def test_only_admins_write(catalogue: Catalogue, method: str, target: str)
     target = target.format(product["product_id"])
     nobody = await catalogue.ask(method, target, TEA, by=ANONYMOUS)
     assert nobody.status == 401
-    assert header(nobody, "www-authenticate") == "Bearer"
+    assert header(nobody, "www-authenticate") == 'Bearer realm="plainstack"'
     assert (await catalogue.ask(method, target, TEA, by=CUSTOMER)).status == 403
     listed = read(await catalogue.ask("GET", "/products", by=ANONYMOUS))
     assert listed == {"items": [product], "next": None}

@@ -66,3 +66,15 @@ def test_a_display_name_is_one_line() -> None:
     assert display_name_fault("x" * 100) is None
     for name in ("", "   ", "x" * 101, "a\nb", "a\x00b", "a\u2028b"):
         assert display_name_fault(name)
+
+
+def test_what_nobody_types_is_not_composed() -> None:
+    """It would take minutes."""
+    marks = "\u0316\u0301" * 250_000
+    assert email_key(f"A{marks}") == f"a{marks}"
+    assert display_name_fault(f"A{marks}") == "Must be 1 to 100 characters long"
+
+
+def test_a_name_typed_in_parts_is_as_long_as_it_looks() -> None:
+    assert display_name_fault("\u1112\u1161\u11ab" * 100) is None
+    assert email_key("E\u0301@example.com") == "\u00e9@example.com"

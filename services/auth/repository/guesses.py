@@ -1,0 +1,183 @@
+"""Attempts to guess, counted in PostgreSQL.
+
+An attempt is counted and decided by one statement, under the lock of its row: however many come at once, each
+sees what the one before it has left. The time is the database's, read once that lock was granted.
+
+Rows are locked in one order, the address's before the account's.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import TupleRow
+
+from services.auth.domain.accounts import email_key
+from services.auth.domain.guessing import (
+    Attempt,
+    Count,
+    GuessedAt,
+    GuessingLimits,
+    Outcome,
+    Proof,
+    account_subject,
+    address_subject,
+    lock_durations,
+    network_of,
+    user_subject,
+)
+from services.auth.repository.statements import every, execute
+from shared.db.database import Database
+
+NETWORKS_KEPT = timedelta(days=90)  # unused; then the next login from there makes them known again
+DROPPED_AT_ONCE = 50_000  # rows; what a flood has left behind must not take longer than a statement may
+
+# One row's part of the count. The first attempt makes the row. Another finds it as `kept`, and asks: was that
+# long enough ago to be forgotten; is it locked; and if not, are there so many failures that it is now?
+_COUNT = """
+    INSERT INTO guesses AS kept (kind, subject, failures, first_attempt_at, last_attempt_at, last_outcome)
+    SELECT '{kind}', %({kind})s, 1, now, now, 'admitted' FROM clock_timestamp() AS now {where}
+    ON CONFLICT (kind, subject) DO UPDATE
+    SET (first_attempt_at, failures, refused, locks, locked_until, last_attempt_at, last_outcome) = (
+        SELECT CASE WHEN is_forgotten THEN now ELSE kept.first_attempt_at END,
+            counted.failures,
+            counted.refused + is_refused::integer,
+            counted.locks + sets_lock::integer,
+            CASE WHEN sets_lock THEN now + durations[least(counted.locks + 1, cardinality(durations))]
+                ELSE kept.locked_until END,
+            now,
+            CASE WHEN is_refused THEN 'refused' WHEN sets_lock THEN 'locked' ELSE 'admitted' END
+        FROM (SELECT clock_timestamp() AS now, %(durations)s::interval[] AS durations) AS moment
+        CROSS JOIN LATERAL (SELECT
+            now > {kept_until} AS is_forgotten,
+            coalesce(now < kept.locked_until, false) AS is_locked) AS found
+        CROSS JOIN LATERAL (SELECT
+            CASE WHEN is_forgotten THEN 1 ELSE kept.failures + 1 END AS failures,
+            CASE WHEN is_forgotten THEN 0 ELSE kept.refused END AS refused,
+            CASE WHEN is_forgotten THEN 0 ELSE kept.locks END AS locks) AS counted
+        CROSS JOIN LATERAL (SELECT
+            is_locked AND NOT {is_spared} AS is_refused,
+            NOT is_locked AND counted.failures - counted.refused >= %({kind}_limit)s AS sets_lock) AS decided
+    )
+    RETURNING kind, subject, last_outcome, last_attempt_at, locked_until"""
+
+# Compares with nobody's networks where there is no such account, so that both take the same steps.
+_KNOWS_NETWORK = """EXISTS (
+    SELECT FROM known_networks WHERE network = %(network)s
+    AND user_id = coalesce((SELECT user_id FROM owner), '00000000-0000-0000-0000-000000000000'))"""
+
+# Reading `address` in `account` makes the rows be locked in that order.
+_ACCOUNT_WHERE = ", address WHERE last_outcome <> 'refused'"
+
+# An account, or a user, is remembered until nobody has tried for a while. Behind an address there may be many
+# people, of whom there is always one who mistypes: it starts anew after that while, once its lock is over.
+_UNTIL_QUIET = "greatest(kept.last_attempt_at, kept.locked_until) + %(window)s"
+_WINDOW = "greatest(kept.first_attempt_at + %(window)s, kept.locked_until)"
+_COUNT_ADDRESS = _COUNT.format(kind="address", where="", kept_until=_WINDOW, is_spared="false")
+_COUNT_ACCOUNT = _COUNT.format(
+    kind="account", where=_ACCOUNT_WHERE, kept_until=_UNTIL_QUIET, is_spared=_KNOWS_NETWORK
+)
+_COUNT_USER = _COUNT.format(kind="user", where="", kept_until=_UNTIL_QUIET, is_spared="false")
+
+# Not waiting for the disk: everybody behind one address waits for its row, and a crash of the database may
+# forgive what was guessed in its last moments.
+_COUNT_LOGIN = f"""
+    WITH owner AS (SELECT user_id FROM users WHERE email_key = %(email_key)s),
+    address AS ({_COUNT_ADDRESS}), account AS ({_COUNT_ACCOUNT})
+    SELECT (SELECT user_id FROM owner), counts.*
+    FROM (SELECT 1 AS place, * FROM address UNION ALL SELECT 2, * FROM account) AS counts,
+        set_config('synchronous_commit', 'off', true) ORDER BY place"""  # noqa: S608 - put together from what stands here
+
+_TAKE_BACK = """
+    UPDATE guesses
+    SET failures = greatest(failures - 1, refused), locks = greatest(locks - %(own_locks)s, 0),
+        locked_until = nullif(locked_until, %(own_lock)s)
+    WHERE kind = %(kind)s AND subject = %(subject)s"""
+_FORGET = "DELETE FROM guesses WHERE kind = %s AND subject = %s"
+_FORGET_ACCOUNT = "DELETE FROM guesses WHERE kind IN ('account', 'user') AND subject = ANY(%s)"
+_REMEMBER_NETWORK = """
+    INSERT INTO known_networks (user_id, network, last_used_at) VALUES (%s, %s, clock_timestamp())
+    ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = clock_timestamp()"""
+
+# Passes over rows that an attempt holds: it may be waiting for one that is held here.
+_DROP_FORGOTTEN = """
+    DELETE FROM guesses WHERE (kind, subject) IN (
+        SELECT kind, subject FROM guesses
+        WHERE last_attempt_at < clock_timestamp() - %(window)s::interval
+        AND coalesce(locked_until < clock_timestamp() - %(window)s::interval, true)
+        LIMIT %(at_once)s FOR UPDATE SKIP LOCKED)"""
+_DROP_NETWORKS = "DELETE FROM known_networks WHERE last_used_at < clock_timestamp() - %s::interval"
+
+
+class PostgresGuessRepository:
+    """The domain's GuessRepository."""
+
+    def __init__(self, database: Database, limits: GuessingLimits) -> None:
+        self._database = database
+        self._limits = limits
+        self._common: dict[str, Any] = {
+            "durations": list(lock_durations(limits.first_lock, limits.longest_lock)),
+            "window": limits.window,
+        }
+
+    def unit_of_work(self) -> AbstractAsyncContextManager[object]:
+        """One transaction, which the other methods join."""
+        return self._database.transaction()
+
+    async def count_login(self, email: str, address: str) -> Attempt:
+        """Takes the same steps whether there is such an account or not."""
+        values = {
+            **self._common,
+            "email_key": email_key(email),
+            "network": network_of(address),
+            "account": account_subject(email),
+            "account_limit": self._limits.account_failures,
+            "address": address_subject(address),
+            "address_limit": self._limits.address_failures,
+        }
+        rows = await every(self._database, _COUNT_LOGIN, values)
+        return Attempt(tuple(_count(row[2:]) for row in rows), rows[0][0])
+
+    async def count_user(self, user_id: UUID, proof: Proof) -> Attempt:
+        """By the account's limits."""
+        subject, limit = user_subject(user_id, proof), self._limits.account_failures
+        rows = await every(
+            self._database, _COUNT_USER, {**self._common, "user": subject, "user_limit": limit}
+        )
+        return Attempt(tuple(map(_count, rows)), user_id)
+
+    async def take_back(self, count: Count) -> None:
+        """A lock is known by its end: one that another attempt has set stays."""
+        has_locked = count.outcome is Outcome.LOCKED
+        values = {
+            "kind": count.guessed_at.value,
+            "subject": count.subject,
+            "own_lock": count.locked_until if has_locked else None,
+            "own_locks": int(has_locked),
+        }
+        await execute(self._database, _TAKE_BACK, values)
+
+    async def forget(self, count: Count) -> None:
+        """The row goes."""
+        await execute(self._database, _FORGET, [count.guessed_at.value, count.subject])
+
+    async def forget_account(self, email: str, user_id: UUID) -> bool:
+        """All its rows go."""
+        subjects = [account_subject(email), *(user_subject(user_id, proof) for proof in Proof)]
+        return await execute(self._database, _FORGET_ACCOUNT, [subjects]) > 0
+
+    async def remember_network(self, user_id: UUID, network: str) -> None:
+        """With the time, so that it can be forgotten when it is not used any more."""
+        await execute(self._database, _REMEMBER_NETWORK, [user_id, network])
+
+    async def drop_forgotten(self) -> None:
+        """Delete what does not count any more; what is left over is for the next time."""
+        values = {"window": self._limits.window, "at_once": DROPPED_AT_ONCE}
+        await execute(self._database, _DROP_FORGOTTEN, values)
+        await execute(self._database, _DROP_NETWORKS, [NETWORKS_KEPT])
+
+
+def _count(row: TupleRow) -> Count:
+    kind, subject, outcome, at, locked_until = row
+    return Count(GuessedAt(kind), subject, Outcome(outcome), at, locked_until)
