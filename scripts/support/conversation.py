@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ANSWER_SECONDS = 15.0
+USER_AGENT = "plainstack-demo"
 SHOWN_REQUEST_HEADERS = ("Authorization", "If-Match", "If-None-Match", "X-Authenticated-User-ID")
 SHOWN_ANSWER_HEADERS = ("Location", "ETag", "Retry-After", "WWW-Authenticate")
 SHOWN_ITEMS = 3  # of a list
 WIDTH = 108
 
+_SECRET_MEMBER = re.compile("password|secret|otpauth|recovery")
 _LONG_SECRET = re.compile(r"[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}")  # a JWT (RFC 7519)
 
 
@@ -87,7 +89,9 @@ class Conversation:
     def send(self, method: str, target: str, body: object, headers: Mapping[str, str]) -> Answer:
         """One exchange on a connection of its own, not printed. Surprise when there is no answer."""
         content = None if body is None else json.dumps(body).encode()
-        fields = dict(headers) if content is None else {**headers, "Content-Type": "application/json"}
+        fields = {"User-Agent": USER_AGENT, **headers}
+        if content is not None:
+            fields["Content-Type"] = "application/json"
         connection = http.client.HTTPConnection(urlsplit(self.origin).netloc, timeout=ANSWER_SECONDS)
         started = time.perf_counter()
         try:
@@ -126,9 +130,9 @@ def _shown_body(body: object) -> list[str]:
 
 
 def _abridged(value: object) -> object:
-    """`value` without passwords, and with the first few of a long list."""
+    """`value` without what nobody else may see, and with the first few of a long list."""
     if isinstance(value, dict):
-        return {key: "…" if "password" in key else _abridged(each) for key, each in value.items()}
+        return {key: "…" if _SECRET_MEMBER.search(key) else _abridged(each) for key, each in value.items()}
     if isinstance(value, list):
         more = [f"… {len(value) - SHOWN_ITEMS} more"] if len(value) > SHOWN_ITEMS else []
         return [*map(_abridged, value[:SHOWN_ITEMS]), *more]

@@ -1,4 +1,4 @@
-"""`./scripts/demo`: one client's day. Sign up, log in, be refused, work as an admin, log out, be refused.
+"""`./scripts/demo`: one client's day. Sign up, log in on two devices, enrol a phone, work, log out.
 
 Every request and answer is printed; the first answer that breaks the contract ends it with status 1.
 """
@@ -8,6 +8,8 @@ import secrets
 import subprocess
 import sys
 import time
+
+import pyotp
 
 from scripts.support.conversation import Conversation, Surprise
 from scripts.support.failures import exit_status
@@ -35,6 +37,9 @@ class Demo:
         self._sign_up()
         tokens = self._log_in()
         self._use(tokens["access_token"])
+        self._lose_a_device(tokens["access_token"])
+        self._change_password(tokens["access_token"])
+        self._enrol_a_phone(tokens["access_token"])
         self._admin_works()
         tokens = self._refresh(tokens["refresh_token"])
         self._log_out(tokens)
@@ -73,6 +78,41 @@ class Demo:
         self._step("A forged token is refused, and so is the work of an admin")
         self._gateway.expect(401, "GET", "/auth/me", token=f"{token[:-4]}AAAA")
         self._gateway.expect(403, "POST", "/products", _product("Not mine to make"), token=token)
+
+    def _lose_a_device(self, token: str) -> None:
+        self._step("Logged in on two devices, one of which is lost: its session ends, the other goes on")
+        lost = self._log_in_as(self._email, self._password)
+        page = self._gateway.expect(200, "GET", "/auth/sessions", token=token)
+        _check(len(page.member("items")) == len((token, lost)), "both are listed")
+        self._gateway.expect(204, "DELETE", f"/auth/sessions/{lost['session_id']}", token=token)
+        self._until_refused(lost["access_token"])
+        self._gateway.expect(401, "GET", "/auth/me", token=lost["access_token"])
+        self._gateway.expect(200, "GET", "/auth/me", token=token)
+
+    def _change_password(self, token: str) -> None:
+        self._step("A new password; one that everybody uses is refused")
+        new_password = secrets.token_urlsafe(16)
+        wish = {"current_password": self._password, "new_password": "password123"}
+        self._gateway.expect(422, "POST", "/auth/password", wish, token=token)
+        self._gateway.expect(
+            204, "POST", "/auth/password", {**wish, "new_password": new_password}, token=token
+        )
+        self._password = new_password
+
+    def _enrol_a_phone(self, token: str) -> None:
+        self._step("A second factor: the phone shows the server a code, and gets ten for the day it is lost")
+        phone = pyotp.TOTP(self._gateway.expect(201, "POST", "/auth/totp", token=token).member("secret"))
+        confirmed = self._gateway.expect(
+            200, "POST", "/auth/totp/confirm", {"code": phone.now()}, token=token
+        )
+        recovery_code = confirmed.member("recovery_codes")[0]
+        self._step("From now on the password alone opens nothing, and no code opens anything twice")
+        login = {"email": self._email, "password": self._password}
+        self._gateway.expect(401, "POST", "/auth/login", login)
+        login["code"] = phone.at(time.time() + phone.interval)  # the next one already: clocks may differ
+        self._gateway.expect(200, "POST", "/auth/login", login)
+        self._gateway.expect(401, "POST", "/auth/login", login)
+        self._gateway.expect(200, "POST", "/auth/login", {**login, "code": recovery_code})
 
     def _admin_works(self) -> None:
         self._step("An admin makes a product")
