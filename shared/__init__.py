@@ -10,6 +10,8 @@ observability   logs, metrics, traces
 tasks, runtime  background tasks; how a process starts, is ready, drains and ends
 event_loop      how long something holds it up
 descriptors     how many files and connections this process may have open
+single_flight   what many ask for at the same time, done once
+duties          what a process does by itself, again and again
 http, db        HTTP/1.1 by hand; PostgreSQL with transactions and migrations
 auth            tokens, keys, revocations, signed internal identity
 middleware      one concern a file, wrapped around handlers

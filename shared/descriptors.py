@@ -26,7 +26,7 @@ def provide_for(connections: int) -> None:
     wanted = needed if _suffices(hard, needed) else hard
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (ValueError, OSError):  # some systems have one more limit, which they do not tell
+    except (ValueError, OSError):  # some systems have a lower limit that getrlimit does not report
         wanted = soft
     if wanted < needed:
         _log.warning("fewer file descriptors than connections", extra={"limit": wanted, "needed": needed})

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import shared
 from shared.config import CHECKOUT
 from shared.ports import OFFSETS, SERVICES
 
@@ -22,6 +21,7 @@ LEVELS = (
     ("shared.ports", "shared.config", "shared.currency"),
     ("shared.observability",),
     ("shared.tasks", "shared.runtime", "shared.event_loop", "shared.descriptors"),
+    ("shared.single_flight", "shared.duties"),
     ("shared.http", "shared.db"),
     ("shared.auth",),
     ("shared.middleware", "shared.proxy"),
@@ -34,7 +34,10 @@ FRONT_FILES = len(LEVELS)  # the level of what stands at the top of the checkout
 LAYERS = {
     "domain": {"domain"},
     "helper": {"domain", "helper"},
-    "service": {"domain", "helper", "service"},
+    "service": {
+        "domain",
+        "service",
+    },  # what it needs of helpers and repositories, a Protocol of the domain says
     "repository": {"domain", "helper", "repository"},
     "clients": {"domain", "helper", "clients"},
     "saga": {"domain", "helper", "service", "saga"},
@@ -42,6 +45,7 @@ LAYERS = {
     "settings": {"domain", "helper", "service", "settings"},
     "upkeep": {"domain", "helper", "service", "repository", "clients", "upkeep"},  # what main lets run beside
 }
+LAYERS["wiring"] = {*LAYERS, "wiring"}
 LAYERS["main"] = {*LAYERS, "main"}
 DOMAIN_MAY_IMPORT = {"shared.errors", "shared.text", "shared.rules"}  # pure; and the standard library
 MAY_SPEAK_HTTP = {"handler", "main"}
@@ -132,12 +136,30 @@ def test_no_module_imports_itself_in_the_end() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
-def test_the_map_of_shared_names_everything_from_the_ground_up() -> None:
-    rows = re.findall(r"^([a-z0-9_]+(?:, [a-z0-9_]+)*)  ", shared.__doc__ or "", re.MULTILINE)
-    named = [f"shared.{name}" for row in rows for name in row.split(", ")]
-    children = {".".join(name.split(".")[:2]) for name in FILES if name.startswith("shared.")}
-    assert sorted(named) == sorted(children)
-    assert [_level(name) for name in named] == sorted(map(_level, named))
+def _mapped(package: str) -> list[str]:
+    """What the table in the package's docstring names."""
+    table = ast.get_docstring(TREES[package]) or ""
+    rows = re.findall(r"^([a-z0-9_]+(?:, [a-z0-9_]+)*)  ", table, re.MULTILINE)
+    return [f"{package}.{name}" for row in rows for name in row.split(", ")]
+
+
+def _children(package: str) -> set[str]:
+    depth = package.count(".") + 2
+    return {".".join(name.split(".")[:depth]) for name in FILES if name.startswith(f"{package}.")}
+
+
+def test_the_map_of_shared_goes_from_the_ground_up() -> None:
+    levels = [_level(name) for name in _mapped("shared")]
+    assert levels == sorted(levels)
+
+
+AUTH = "services.auth"
+AUTH_FOLDERS = [f"{AUTH}.{folder}" for folder in ("domain", "service", "handler", "repository")]
+
+
+@pytest.mark.parametrize("package", ["shared", AUTH, *AUTH_FOLDERS])
+def test_a_map_names_everything_in_its_folder(package: str) -> None:
+    assert sorted(_mapped(package)) == sorted(_children(package))
 
 
 def test_every_service_has_a_place_in_the_table_of_ports() -> None:

@@ -67,6 +67,13 @@ class Running:
     async def until_ready(self) -> None:
         await eventually(self._is_ready, DEADLINE)
 
+    async def is_waiting_for_the_operator(self) -> bool:
+        try:
+            status, document = await self.call("GET", "/readyz")
+        except ClientError:
+            return False
+        return status == 503 and set(document["lasting"]) == set(document["failures"])
+
     async def _is_ready(self) -> bool:
         try:
             return (await self.call("GET", "/readyz"))[0] == 200
@@ -76,6 +83,13 @@ class Running:
 
 @asynccontextmanager
 async def running(engines: Engines, **settings: str) -> AsyncIterator[Running]:
+    async with starting(engines, **settings) as server:
+        await server.until_ready()
+        yield server
+
+
+@asynccontextmanager
+async def starting(engines: Engines, **settings: str) -> AsyncIterator[Running]:
     environment = Environment(
         {
             **engines.settings,
@@ -88,19 +102,18 @@ async def running(engines: Engines, **settings: str) -> AsyncIterator[Running]:
     )
     client = Client()
     async with background(auth_server.main(environment), "auth server"):
-        server = Running(environment, client)
-        await server.until_ready()
         try:
-            yield server
+            yield Running(environment, client)
         finally:
             await client.close()
 
 
 async def test_the_story_of_a_login(engines: Engines) -> None:
     async with running(engines) as server:
-        account = {"email": "alice@example.com", "password": "correct horse", "display_name": "Alice"}
+        credentials = {"email": "alice@example.com", "password": "correct horse"}
+        account = {**credentials, "display_name": "Alice"}
         assert (await server.call("POST", "/auth/signup", account))[0] == 201
-        status, tokens = await server.call("POST", "/auth/login", account)
+        status, tokens = await server.call("POST", "/auth/login", credentials)
         assert status == 200
 
         settings = TokenSettings.read(server.environment)
@@ -136,6 +149,36 @@ async def test_the_admin_of_the_settings_can_log_in(engines: Engines) -> None:
         assert json.loads(payload)["roles"] == ["admin", "user"]
 
 
+@pytest.mark.parametrize("password", ["short", "Password", ADMIN["ADMIN_EMAIL"]])
+async def test_an_admins_bad_password_is_told_and_waiting_does_not_help(
+    engines: Engines, password: str
+) -> None:
+    async with starting(engines, **ADMIN | {"ADMIN_PASSWORD": password}) as server:
+        await eventually(server.is_waiting_for_the_operator, DEADLINE)
+        failures = (await server.call("GET", "/readyz"))[1]["failures"]
+        assert list(failures) == ["admin"]
+        assert failures["admin"].startswith("ADMIN_PASSWORD: ")
+
+
+async def test_an_admin_who_is_there_is_not_asked_for_a_better_password(engines: Engines) -> None:
+    database = {"DATABASE_URL_AUTH": engines.new_database().value, "AUTH_KEY_ENCRYPTION_KEY": KEY}
+    async with running(engines, **database, **ADMIN):
+        pass
+    async with running(engines, **database, **ADMIN | {"ADMIN_PASSWORD": "Password"}):
+        pass
+
+
+async def test_another_encryption_key_is_told_and_waiting_does_not_help(engines: Engines) -> None:
+    url = {"DATABASE_URL_AUTH": engines.new_database().value}
+    async with running(engines, **url):
+        pass
+    async with starting(engines, **url) as server:
+        await eventually(server.is_waiting_for_the_operator, DEADLINE)
+        failures = (await server.call("GET", "/readyz"))[1]["failures"]
+        assert list(failures) == ["signing keys"]
+        assert failures["signing keys"].startswith("AUTH_KEY_ENCRYPTION_KEY does not open signing key ")
+
+
 async def test_another_algorithm_is_published_before_it_signs(engines: Engines) -> None:
     kept = {
         "DATABASE_URL_AUTH": engines.new_database().value,
@@ -144,9 +187,10 @@ async def test_another_algorithm_is_published_before_it_signs(engines: Engines) 
     async with running(engines, **kept):
         pass
     async with running(engines, **kept, SIGNING_ALGORITHM="RS256") as server:
-        account = {"email": "bob@example.com", "password": "correct horse", "display_name": "Bob"}
+        credentials = {"email": "bob@example.com", "password": "correct horse"}
+        account = {**credentials, "display_name": "Bob"}
         await server.call("POST", "/auth/signup", account)
-        _, tokens = await server.call("POST", "/auth/login", account)
+        _, tokens = await server.call("POST", "/auth/login", credentials)
         keys = KeySet.from_json(await server.fetch_keys())
         assert jwt.verify_signature(tokens["access_token"], keys, ["ES256"])
 
@@ -208,9 +252,10 @@ async def test_it_starts_without_its_database_and_says_so(engines: Engines) -> N
         ("PUBLIC_URL", "shop"),
         ("ACCESS_TOKEN_SECONDS", "-1"),
         ("ADMIN_EMAIL", "nobody"),
-        ("ADMIN_PASSWORD", "short"),
-        ("ADMIN_PASSWORD", "Password"),
-        ("ADMIN_PASSWORD", "root@example.com"),
+        ("ADMIN_PASSWORD", ""),
+        ("TOTP_ISSUER", "x" * 65),
+        ("TOTP_ISSUER", "Plain\nstack"),
+        ("TOTP_ISSUER", "Plain:stack"),
     ],
 )
 async def test_a_bad_setting_names_its_key(engines: Engines, key: str, value: str) -> None:

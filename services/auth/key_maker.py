@@ -21,7 +21,7 @@ from services.auth.domain.keys import StoredKey
 from services.auth.sealing import KEY_BYTES, CannotUnseal, seal, unseal
 from shared import base64url
 from shared.config import ConfigError, Secret
-from shared.errors import Unavailable
+from shared.runtime import NeedsOperator
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | Ed25519PrivateKey
 
@@ -45,40 +45,40 @@ class SigningKey:
     private: PrivateKey = field(repr=False)
 
 
-class KeyMaker:
-    """Makes keys of `algorithm`; all that it seals and opens is under `encryption_key`."""
+class SealingKeyMaker:
+    """The domain's KeyMaker, of `algorithm`. All that it seals and opens is under `encryption_key`."""
 
     def __init__(self, encryption_key: bytes, algorithm: str) -> None:
         self._encryption_key = encryption_key
         self.algorithm = algorithm
 
-    async def make(self) -> StoredKey:
+    async def make(self, algorithm: str | None = None) -> StoredKey:
         """A fresh key, which signs at no time yet.
 
         In a thread, since an RSA key takes some 0.1 to 1 s of one core; the search for its primes lets go of
         the interpreter lock, so the event loop goes on.
         """
-        return await asyncio.to_thread(self._make)
+        return await asyncio.to_thread(self._make, algorithm or self.algorithm)
 
     def open(self, key: StoredKey) -> SigningKey:
-        """The key to sign with. Raises Unavailable, which names the setting that is wrong."""
+        """The key to sign with. Raises NeedsOperator, which names the setting that is wrong."""
         try:
             der = unseal(self._encryption_key, key.sealed_private, key.key_id.encode())
         except CannotUnseal:
-            raise Unavailable(f"{ENCRYPTION_KEY_SETTING} does not open signing key {key.key_id}") from None
+            raise NeedsOperator(f"{ENCRYPTION_KEY_SETTING} does not open signing key {key.key_id}") from None
         # The seal proves that we have made it; testing an RSA key's numbers once more would take 80 ms.
         private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         assert isinstance(private, PrivateKey)
         return SigningKey(key.key_id, key.algorithm, private)
 
-    def _make(self) -> StoredKey:
-        private = GENERATE[self.algorithm]()
-        jwk = _public_jwk(private, self.algorithm)
+    def _make(self, algorithm: str) -> StoredKey:
+        private = GENERATE[algorithm]()
+        jwk = _public_jwk(private, algorithm)
         key_id = thumbprint(jwk)
         der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         sealed = seal(self._encryption_key, der, key_id.encode())
-        public_jwk = {**jwk, "kid": key_id, "use": "sig", "alg": self.algorithm}
-        return StoredKey(key_id, self.algorithm, public_jwk, sealed)
+        public_jwk = {**jwk, "kid": key_id, "use": "sig", "alg": algorithm}
+        return StoredKey(key_id, algorithm, public_jwk, sealed)
 
 
 def _public_jwk(private: PrivateKey, algorithm: str) -> dict[str, Any]:

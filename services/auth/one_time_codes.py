@@ -18,7 +18,7 @@ from services.auth.domain.second_factor import RECOVERY_CODE_BITS, RECOVERY_CODE
 from services.auth.sealing import CannotUnseal, key_from, seal, unseal
 from shared.errors import Unavailable
 
-SECRET_BYTES = 20  # as long as SHA-1's output (RFC 4226 section 4, requirement R6)
+TOTP_SECRET_BYTES = 20  # as long as SHA-1's output (RFC 4226 section 4, requirement R6)
 STEP_SECONDS = 30  # apps know no other; nor do they know other digests than SHA-1, which is enough here
 DIGITS = 6
 SKEW_STEPS = 1  # before and after ours: clocks differ, and typing takes time (RFC 6238 section 5.2)
@@ -38,7 +38,7 @@ class SealedOneTimeCodes:
 
     def new_secret(self, user_id: UUID, email: str) -> NewSecret:
         """Its text is base32, which apps take."""
-        secret = secrets.token_bytes(SECRET_BYTES)
+        secret = secrets.token_bytes(TOTP_SECRET_BYTES)
         text = base64.b32encode(secret).decode()
         uri = pyotp.TOTP(text).provisioning_uri(name=email, issuer_name=self._issuer)
         return NewSecret(text, uri, seal(self._key, secret, user_id.bytes))

@@ -5,10 +5,10 @@ characters that depend on all of it. The password is normalised (NFKC) first, be
 two ways.
 
 A hash takes a large part of a second of one core, on purpose. No more run at once than there are cores,
-WAITING may wait, and past that we say so: an answer after a minute helps nobody. Who gives up waiting leaves
-the queue; a hash that runs cannot be stopped, and keeps its place until it is done, wanted or not. bcrypt
-lets go of the interpreter lock, and on Linux its threads give way to everything else, so the rest of the
-server stays quick.
+WAITING may wait, and past that we say so: an answer after a minute helps nobody. Client addresses take turns,
+so that one of them cannot keep all others out. Who gives up waiting leaves the queue; a hash that runs cannot
+be stopped, and keeps its place until it is done, wanted or not. bcrypt lets go of the interpreter lock, and
+on Linux its threads give way to everything else, so the rest of the server stays quick.
 
 How long an answer takes must not tell whether there is an account. One that does not exist is compared with
 the hash of nothing. A hash of a lower cost than is set now is topped up: 2^c rounds were saved in it, and one
@@ -27,12 +27,16 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
 
 import bcrypt
 
+from services.auth.domain.guessing import network_of
 from services.auth.domain.passwords import normal_form
+from services.auth.fair_queue import FairQueue
+from shared import context
 from shared.errors import Unavailable
 from shared.observability.metrics import PASSWORD_HASHES, PASSWORD_QUEUE, show
 
@@ -49,12 +53,12 @@ class BcryptPasswords:
 
     def __init__(self, cost: int, *, at_once: int | None = None, waiting: int = WAITING) -> None:
         self._cost = cost
-        self._at_once = at_once or _cores()
-        self._most = self._at_once + waiting
-        self._jobs: set[Future[Any]] = set()  # running and waiting
-        self._threads = ThreadPoolExecutor(self._at_once, "bcrypt", initializer=_give_way)
-        show(PASSWORD_HASHES, lambda: min(len(self._jobs), self._at_once))
-        show(PASSWORD_QUEUE, lambda: max(0, len(self._jobs) - self._at_once))
+        self._at_once = _cores() if at_once is None else at_once
+        self._running = 0
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue(waiting)
+        self._threads = ThreadPoolExecutor(max(1, self._at_once), "bcrypt", initializer=_give_way)
+        show(PASSWORD_HASHES, lambda: self._running)
+        show(PASSWORD_QUEUE, lambda: len(self._waiting))
 
     async def hash(self, password: str) -> str:
         """A new salted hash."""
@@ -82,15 +86,51 @@ class BcryptPasswords:
         return is_right
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if len(self._jobs) >= self._most:
-            detail = "Too many passwords are being checked at the moment."
-            raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS)
+        await self._turn()
         job = self._threads.submit(work)
-        self._jobs.add(job)
-        job.add_done_callback(self._jobs.discard)  # in its thread; a set's methods are atomic
-        return await asyncio.wrap_future(
-            job
-        )  # cancelled, it takes the job out of the queue if it waits there
+        loop = asyncio.get_running_loop()
+        job.add_done_callback(lambda _: _call_soon(loop, self._next))  # in its thread
+        return await asyncio.wrap_future(job)
+
+    async def _turn(self) -> None:
+        """Returns when one more may run. Raises Unavailable when too many wait."""
+        if self._running < self._at_once:
+            self._running += 1
+            return
+        lane, turn = _lane(), asyncio.get_running_loop().create_future()
+        refused = self._waiting.push(lane, turn)
+        if refused is not None and not refused.done():
+            refused.set_exception(_too_many())
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._waiting.discard(lane, turn)
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._next()  # our turn came at the very moment at which we gave up
+            raise
+
+    def _next(self) -> None:
+        """One has ended: another may run, unless it has just given up."""
+        while (turn := self._waiting.pop()) is not None:
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._running -= 1
+
+
+def _lane() -> str:
+    """Whose turn it is to be: the client's network."""
+    return network_of(context.principal.get().client_address)
+
+
+def _too_many() -> Unavailable:
+    detail = "Too many passwords are being checked at the moment."
+    return Unavailable(detail, retry_after=RETRY_AFTER_SECONDS)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(callback)
 
 
 def _digest(password: str) -> bytes:

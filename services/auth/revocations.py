@@ -5,14 +5,14 @@ by `spread`, which is done several times a second and first looks whether the st
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from services.auth.domain.revocations import Revocation
-from services.auth.tokens import milliseconds
+from services.auth.unix_time import milliseconds
 from shared.auth import revocation_list
-from shared.auth.jwt import LEEWAY_SECONDS, Claims
+from shared.auth.jwt import LEEWAY_SECONDS
 from shared.auth.revocation_store import RevocationStore
 from shared.errors import Unavailable
 
@@ -61,14 +61,6 @@ class RevocationSpreader:
 
     async def _everything(self) -> Sequence[revocation_list.Revocation]:
         return [_entry(revocation) for revocation in await self._repository.unexpired()]
-
-
-def refuses(revocations: Iterable[Revocation], claims: Claims) -> bool:
-    """Whether a gateway that knows of `revocations` refuses a token with these claims."""
-    known = revocation_list.RevocationList()
-    for revocation in revocations:
-        known.add(_entry(revocation))
-    return known.refuses(claims)
 
 
 def _entry(revocation: Revocation) -> revocation_list.Revocation:

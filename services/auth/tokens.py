@@ -9,8 +9,7 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,46 +17,23 @@ import jwt as pyjwt
 
 from services.auth.domain.accounts import User
 from services.auth.domain.sessions import Session, Tokens
+from services.auth.domain.tokens import SignedToken, TokenKind
 from services.auth.sealing import key_from, seal, unseal
 from services.auth.signing_keys import KeyRing
+from services.auth.unix_time import milliseconds, moment, seconds
 from shared.auth import jwt
-from shared.auth.jwt import Claims
 from shared.auth.settings import TokenSettings
 from shared.ids import parse_id
 
 CLIENT_ID = "plainstack"  # RFC 9068 wants one; whoever logs in with a password uses our own client
 TOKEN_ID_BYTES = 24
 
-_FAR_FUTURE = 2.0**37  # the year 6325: some years that a token may name, no datetime can hold
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SUCCESSOR = b"plainstack refresh successor"
-
-
-class TokenKind(StrEnum):
-    """The two kinds, in OAuth's words (RFC 7009 section 2.1)."""
-
-    ACCESS = "access_token"
-    REFRESH = "refresh_token"
-
-
-@dataclass(frozen=True, slots=True)
-class SignedToken:
-    """What a token that we have signed says; whether it may still be used is another question."""
-
-    kind: TokenKind
-    claims: Claims
-    session_id: UUID
-    user_id: UUID
-
-    @property
-    def expires_at(self) -> datetime:
-        """When it ends by itself."""
-        return datetime.fromtimestamp(min(self.claims.expires, _FAR_FUTURE), UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class SignedTokens:
-    """The domain's TokenMaker."""
+    """The domain's TokenMaker and TokenReader."""
 
     settings: TokenSettings
     keys: KeyRing
@@ -72,17 +48,17 @@ class SignedTokens:
         claims = {
             **self._common_claims(session, now),
             "aud": self.settings.refresh_audience,
-            "exp": _seconds(session.expires_at),
+            "exp": seconds(session.expires_at),
         }
         return self.reissue(user, session, now, self._sign(claims, jwt.REFRESH_TOKEN))
 
     def reissue(self, user: User, session: Session, now: datetime, refresh_token: str) -> Tokens:
-        """An access token; it does not outlive the session."""
-        expires_at = min(now + self.access_lifetime, session.ends_by)
+        """An access token, which does not outlive the session, even if nobody refreshes that again."""
+        expires_at = min(now + self.access_lifetime, session.expires_at)
         claims = {
             **self._common_claims(session, now),
             "aud": self.settings.audience,
-            "exp": _seconds(expires_at),
+            "exp": seconds(expires_at),
             "roles": list(user.roles),
         }
         access_token = self._sign(claims, jwt.ACCESS_TOKEN)
@@ -100,7 +76,7 @@ class SignedTokens:
         return self._read(token, TokenKind.ACCESS) or self._read(token, TokenKind.REFRESH)
 
     def digest(self, refresh_token: str) -> bytes:
-        """SHA-256: the token holds more chance than anybody can guess, so nothing slower is needed."""
+        """SHA-256: the token holds more randomness than anybody can guess, so nothing slower is needed."""
         return hashlib.sha256(refresh_token.encode()).digest()
 
     def seal_successor(self, refresh_token: str, successor: str) -> bytes:
@@ -130,7 +106,22 @@ class SignedTokens:
         except jwt.TokenRefused:
             return None
         session_id, user_id = parse_id(claims.session_id), parse_id(claims.subject)
-        return SignedToken(kind, claims, session_id, user_id) if session_id and user_id else None
+        if session_id is None or user_id is None:
+            return None
+        return SignedToken(
+            kind,
+            claims.token_id,
+            claims.key_id,
+            session_id,
+            user_id,
+            claims.client_id,
+            claims.issuer,
+            claims.audience,
+            issued_at=moment(claims.issued_at),
+            not_before=moment(claims.not_before),
+            expires_at=moment(claims.expires),
+            roles=claims.roles,
+        )
 
     def _common_claims(self, session: Session, now: datetime) -> dict[str, Any]:
         return {
@@ -138,7 +129,7 @@ class SignedTokens:
             "sub": str(session.user_id),
             "client_id": CLIENT_ID,
             "iat": milliseconds(now) / 1000,
-            "nbf": _seconds(now),
+            "nbf": seconds(now),
             "jti": secrets.token_urlsafe(TOKEN_ID_BYTES),
             "sid": str(session.session_id),
         }
@@ -147,12 +138,3 @@ class SignedTokens:
         key = self.keys.signing
         headers = {"kid": key.key_id, "typ": kind}
         return pyjwt.encode(claims, key.private, algorithm=key.algorithm, headers=headers)
-
-
-def milliseconds(moment: datetime) -> int:
-    """Unix time. Exact, where a float of the seconds is not."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _seconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(seconds=1)

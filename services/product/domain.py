@@ -1,4 +1,4 @@
-"""What a product is, which rules it obeys, and what can happen to it. Pure: no I/O, no clock, no chance.
+"""What a product is, which rules it obeys, and what can happen to it. Pure: no I/O, no clock, no randomness.
 
 A decision (`create_product`, `Product.changed`, `Product.archive`) returns the event it amounts to, which
 carries the product as it then is, or None when nothing happens. Whoever records the event makes it true.

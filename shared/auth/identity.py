@@ -1,4 +1,4 @@
-"""Signed identity headers: how one process tells another who is asking (DESIGN section 1).
+"""Signed identity headers: how one process tells another who is asking.
 
 The gateway checks the token once; behind it no service holds token code. It trusts these headers instead,
 because nobody but the gateway has the key that signs them:

@@ -107,6 +107,10 @@ class RevocationList:
         cut_off = self._users.get(claims.subject)
         return cut_off is not None and round(claims.issued_at * 1000) <= cut_off
 
+    def refuses_key(self, key_id: str) -> bool:
+        """Whether everything that this key has signed is revoked."""
+        return key_id in self._keys
+
     def drop_expired(self, now_ms: float) -> None:
         """Forget what no living token can carry any more."""
         while self._queue and self._queue[0][0] <= now_ms:

@@ -107,6 +107,10 @@ class RevocationMirror:
         """Whether a token with these claims has been revoked, as far as we know; see `is_fresh`."""
         return self._list.refuses(claims)
 
+    def refuses_key(self, key_id: str) -> bool:
+        """Whether every token of that signing key has been revoked, likewise."""
+        return self._list.refuses_key(key_id)
+
     def age(self) -> float:
         """Seconds since we last knew that we know everything; infinite before the first load."""
         return self._clock() - self._last_proof

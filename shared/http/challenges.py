@@ -5,7 +5,7 @@ import re
 REALM = "plainstack"
 NAME = "WWW-Authenticate"
 
-_UNQUOTABLE = re.compile(r"[^\t\x20-\x7e]")  # a quoted string may hold more, but who reads it, nobody knows
+_UNQUOTABLE = re.compile(r"[^\t\x20-\x7e]")  # a quoted string may hold more; not every client reads it
 _UNFIT_FOR_ERRORS = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6750 section 3: no quote, no backslash
 
 

@@ -33,7 +33,8 @@ STALE_RETRY_SECONDS = 1.0
 
 _SCHEME = "Bearer "
 _REVOKED = "revoked"
-_TELLING_REASONS = {  # only of tokens whose signature is good; a forger learns nothing but "no"
+# Only of tokens whose signature is good, or whose key is nobody's any more; a forger learns nothing but "no".
+_TELLING_REASONS = {
     "expired": "The access token has expired.",
     _REVOKED: "The access token has been revoked.",
 }
@@ -71,25 +72,35 @@ class AccessTokens:
         self.refuse_while_stale()
         digest = sha256(token.encode("latin-1")).digest()
         known = self._remembered.get(digest)
+        if known is not None:
+            self._refuse_if_over(digest, known[0])  # first, because a key that has gone would be fetched
         if known is None or known[0].key_id not in self._keys.keys:
             claims = await self._verify(token)
             self.refuse_while_stale()  # the fetch of a key may have taken a while
+            self._refuse_if_over(digest, claims)
             principal = self._remember(digest, claims, client_address)
         else:
             claims, principal = known
             self._remembered.move_to_end(digest)
-        if self._clock() >= claims.expires + jwt.LEEWAY_SECONDS:
-            del self._remembered[digest]
-            raise TokenRefused("expired")
-        if self._revocations.refuses(claims):
-            del self._remembered[digest]
-            raise TokenRefused(_REVOKED)
         if principal.client_address != client_address:
             principal = self._remember(digest, claims, client_address)
         return principal
 
+    def _refuse_if_over(self, digest: bytes, claims: Claims) -> None:
+        reason = ""
+        if self._clock() >= claims.expires + jwt.LEEWAY_SECONDS:
+            reason = "expired"
+        elif self._revocations.refuses(claims):
+            reason = _REVOKED
+        if reason:
+            self._remembered.pop(digest, None)
+            raise TokenRefused(reason)
+
     async def _verify(self, token: str) -> Claims:
-        await self._keys.refresh_for(jwt.key_id_of(token))
+        key_id = jwt.key_id_of(token)
+        if self._revocations.refuses_key(key_id):  # it is published no more: no fetch would bring it
+            raise TokenRefused(_REVOKED)
+        await self._keys.refresh_for(key_id)
         metrics.TOKENS_VERIFIED.inc()
         return jwt.verify(
             token,

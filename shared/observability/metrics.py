@@ -86,10 +86,6 @@ UPSTREAM_FAILURES = Counter("upstream_failures", "Upstream attempts that failed"
 DATABASE_POOL = Gauge("database_pool", "PostgreSQL connections and waiting requests", ["state"])
 TOKENS_VERIFIED = Counter("auth_tokens_verified", "Access tokens checked by their signature, not by memory")
 TOKENS_REFUSED = Counter("auth_tokens_refused", "Access tokens refused", ["reason"])
-GUESSING_LOCKS = Counter(
-    "auth_guessing_locks", "Accounts and addresses locked after failed attempts", ["kind"]
-)
-GUESSES_REFUSED = Counter("auth_guesses_refused", "Attempts refused because of such a lock", ["kind"])
 
 EVENT_LOOP_DELAY = Histogram(
     "event_loop_delay_seconds",
@@ -109,6 +105,12 @@ REVOCATION_DELAY = Histogram(
     "From a revocation in the database to its effect in this gateway",
     buckets=REVOCATION_DELAY_BUCKETS,
     registry=None,
+)
+GUESSING_LOCKS = Counter(
+    "auth_guessing_locks", "Who or what was locked after failed attempts", ["kind"], registry=None
+)
+GUESSES_REFUSED = Counter(
+    "auth_guesses_refused", "Attempts refused because of such a lock", ["kind"], registry=None
 )
 PASSWORD_HASHES = Gauge("bcrypt_hashes_running", "Password hashes being computed", registry=None)
 PASSWORD_QUEUE = Gauge("bcrypt_queue", "Password hashes waiting for a core", registry=None)

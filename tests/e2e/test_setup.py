@@ -21,7 +21,7 @@ from scripts.support.secret_files import make_secrets, secret_keys
 from shared.config import CHECKOUT, LOOPBACK
 from shared.ports import port_of
 from tests.e2e.client import Client
-from tests.e2e.system import READY, STOP_SECONDS, System
+from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, READY, STOP_SECONDS, System
 from tests.engines import Engines
 from tests.waiting import until
 
@@ -359,6 +359,37 @@ def test_a_store_that_wants_another_password_ends_the_start(refused: System, eng
     assert re.fullmatch("up: auth: store: .*REDIS_URL.*\n", done.stderr)
     assert "hunter2" not in done.stdout + done.stderr
     assert own_processes(refused) == set()
+
+
+def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(new_system: NewSystem) -> None:
+    system = new_system({"BCRYPT_COST": "4"})
+    system.start()
+    assert system.stop() == 0
+    (system.home / "secrets" / "auth_key_encryption_key").unlink()
+    started = time.monotonic()
+    done = system.run(UP)
+    assert time.monotonic() - started < REFUSAL_SECONDS
+    assert done.returncode == 1
+    said = "up: auth: signing keys: AUTH_KEY_ENCRYPTION_KEY does not open signing key (.+)\n"
+    key = re.fullmatch(said, done.stderr)
+    assert key is not None
+    assert own_processes(system) == set()
+
+    engines = system.launch(".venv/bin/honcho", "start", "-e", os.devnull, "postgres", "valkey")
+    until(lambda: system.run("./scripts/admin", "keys").returncode == 0, 20, "the database is there")
+    revoked = system.run("./scripts/admin", "keys", "revoke", "--", key[1])
+    assert (revoked.returncode, revoked.stderr) == (0, "")
+    engines.terminate()
+    engines.wait(STOP_SECONDS)
+    system.start()
+    account = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+    assert system.client().post("/auth/login", account).status == 200
+
+
+def test_an_admins_common_password_ends_the_start(new_system: NewSystem) -> None:
+    done = new_system({"BCRYPT_COST": "4", "ADMIN_PASSWORD": "Password"}).run(UP)
+    assert done.returncode == 1
+    assert re.fullmatch("up: auth: admin: ADMIN_PASSWORD: .+\n", done.stderr)
 
 
 def test_a_full_disk_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:

@@ -2,45 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
+import pwd
+import socket
 
-import psycopg
-import pytest
-
-from shared.config import CHECKOUT
-from tests.engines import Engines
+from tests.scripts.conftest import Admin
 
 PASSWORD = "correct horse battery"
-
-
-class Admin:
-    """The operator at the command line."""
-
-    def __init__(self, settings: dict[str, str]) -> None:
-        self._settings = settings
-
-    def run(self, *arguments: str, password: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(  # noqa: PLW1510 - the tests look at the status
-            [sys.executable, "-m", "scripts.support.admin", *arguments],
-            env={**os.environ, **self._settings, **settings},
-            cwd=CHECKOUT,
-            input=password,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def execute(self, statement: bytes) -> None:
-        """Change something behind the server's back."""
-        with psycopg.connect(self._settings["DATABASE_URL_AUTH"]) as connection:
-            connection.execute(statement)
-
-
-@pytest.fixture
-def admin(engines: Engines) -> Admin:
-    database = {"DATABASE_URL_AUTH": engines.new_database().value}
-    return Admin({**engines.settings, **database, "AUTH_KEY_ENCRYPTION_KEY": "A" * 43, "BCRYPT_COST": "4"})
 
 
 def test_an_admin_is_created_listed_and_unique(admin: Admin) -> None:
@@ -85,6 +52,9 @@ def test_a_role_is_given_and_taken_away(admin: Admin) -> None:
     assert given.stdout == "root@example.com has the roles admin, user, support\n"
     taken = admin.run("users", "role", "root@example.com", "support", "--remove")
     assert taken.stdout == "root@example.com has the roles admin, user\n"
+    forced = admin.run("users", "role", "root@example.com", "support", "--force")
+    assert (forced.returncode, forced.stdout) == (1, "")
+    assert forced.stderr == "admin: --force is for --remove: a role can always be given\n"
     last = admin.run("users", "role", "root@example.com", "admin", "--remove")
     assert (last.returncode, last.stdout) == (1, "")
 
@@ -131,11 +101,61 @@ def test_the_audit_table_is_printed_so_that_no_terminal_obeys_it(admin: Admin) -
     assert "\u202e" not in table.stdout
     lines = admin.run("audit", "--event", "account-locked", "--limit", "1", "--json").stdout
     (entry,) = map(json.loads, lines.splitlines())
-    assert entry["details"] == {"sessions": "0", "reason": "\x1b[2Jgone\n\u202efake"}
+    by = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    assert entry["details"] == {"sessions": "0", "reason": "\x1b[2Jgone\n\u202efake", "by": by}
+    assert f"by: {by}" in rows[1]
     assert lines.isascii()
     assert admin.run("audit", "--event", "nonsense").returncode == 2
-    assert admin.run("audit", "--limit", "0").returncode == 2
+    for count in ("0", "x", "9" * 20):
+        refused = admin.run("audit", "--limit", count)
+        assert refused.returncode == 2
+        assert f"must be a whole number from 1 to 999999999, not '{count}'" in refused.stderr
     assert admin.run("audit", "--user", "nobody@example.com").returncode == 1
+
+
+def test_an_address_is_unlocked(admin: Admin) -> None:
+    admin.run("users")  # which makes the tables
+    admin.execute(
+        b"INSERT INTO guesses (kind, subject, failures, first_attempt_at, last_attempt_at, last_outcome)"
+        b" VALUES ('address', sha256('2001:db8::/64'), 100, now(), now(), 'locked')"
+    )
+    for _ in range(2):
+        unlocked = admin.run("users", "unlock", "--address", "2001:db8::7")
+        assert (unlocked.returncode, unlocked.stdout) == (0, "2001:db8::/64 is not locked\n")
+    (entry,) = map(json.loads, admin.run("audit", "--json").stdout.splitlines())
+    assert (entry["event"], entry["details"]["network"]) == ("address-unlocked", "2001:db8::/64")
+    for words in ([], ["nobody@example.com", "--address", "::1"], ["--address", "here"]):
+        assert admin.run("users", "unlock", *words).returncode == 2
+
+
+def test_audit_by_address(admin: Admin) -> None:
+    admin.run("users")
+    for address in (b"203.0.113.7", b"203.0.113.8"):
+        admin.execute(
+            b"INSERT INTO audit (event, actor, address) VALUES ('logged-out', 'client', '" + address + b"')"
+        )
+    (entry,) = map(json.loads, admin.run("audit", "--address", "203.0.113.8", "--json").stdout.splitlines())
+    assert entry["address"] == "203.0.113.8"
+
+
+def test_the_admin_of_the_settings_concerns_no_other_command(admin: Admin) -> None:
+    """Whose password may be nowhere, or one that the rules no longer allow."""
+    assert admin.run("users", ADMIN_EMAIL="root@example.com").returncode == 0
+    assert admin.run("users", ADMIN_EMAIL="root@example.com", ADMIN_PASSWORD="Password").returncode == 0
+
+
+def test_whoever_reads_may_stop(admin: Admin) -> None:
+    for command, statuses in (("users", {"141\n"}), ("users --help", {"0\n", "141\n"})):
+        piped = admin.run_in_shell(f"exec 3>&1; (./scripts/admin {command}; echo $? >&3) | true")
+        assert piped.stdout in statuses
+        assert piped.stderr == ""
+
+
+def test_without_a_command_the_commands_are_shown(admin: Admin) -> None:
+    shown = admin.run()
+    assert (shown.returncode, shown.stdout) == (2, "")
+    for command in ("create-admin", "users", "grant", "audit", "clients", "keys"):
+        assert f"\n    {command}" in shown.stderr
 
 
 def test_what_goes_wrong_is_one_line(admin: Admin) -> None:
@@ -145,6 +165,7 @@ def test_what_goes_wrong_is_one_line(admin: Admin) -> None:
         admin.run("create-admin", "a@b", "--password-stdin", password="iloveyou"),
         admin.run("create-admin", "a@b"),
         admin.run("create-admin"),
+        admin.run("users", "lock", "\udcff@example.com"),  # what is no UTF-8 comes as this
         admin.run("users", DATABASE_URL_AUTH="postgresql://auth:x@127.0.0.1:1/auth"),
     ):
         assert failed.returncode in {1, 2}

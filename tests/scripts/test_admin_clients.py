@@ -1,43 +1,18 @@
 """scripts/admin clients, on a real database."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 
 import psycopg
 import pytest
 
-from shared.config import CHECKOUT, Secret
-from tests.engines import Engines
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from shared.config import Secret
+from tests.scripts.conftest import Admin, Run
 
 
 @pytest.fixture
-def database_url(engines: Engines) -> Secret:
-    return engines.new_database()
-
-
-@pytest.fixture
-def clients(engines: Engines, database_url: Secret) -> Run:
+def clients(admin: Admin) -> Run:
     """Runs `scripts/admin clients` with the words that it is given."""
-    own = {"DATABASE_URL_AUTH": database_url.value, "AUTH_KEY_ENCRYPTION_KEY": "A" * 43}
-    settings = {**os.environ, **engines.settings, **own}
-    command = [sys.executable, "-m", "scripts.support.admin", "clients"]
-
-    def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*command, *words],
-            env=settings,
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    return partial(admin.run, "clients")
 
 
 def test_a_client_is_added_listed_and_removed(clients: Run, database_url: Secret) -> None:
@@ -61,6 +36,7 @@ def test_a_client_is_added_listed_and_removed(clients: Run, database_url: Secret
     ("words", "said"),
     [
         (["remove", "nobody"], "admin: There is no such client.\n"),
+        (["remove", "\udcff"], "admin: There is no such client.\n"),  # what is no UTF-8 comes as this
         (["add", ""], "admin: name: Must be 1 to 100 characters long\n"),
         (["add", "a\x1b[2J"], "admin: name: Must not contain control characters\n"),
     ],

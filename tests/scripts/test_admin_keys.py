@@ -1,42 +1,19 @@
 """scripts/admin keys, on a real database."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 
 import psycopg
 import pytest
 
-from shared.config import CHECKOUT, Secret
-from tests.engines import Engines
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from shared.config import Secret
+from tests.scripts.conftest import Admin, Run
 
 
 @pytest.fixture
-def database_url(engines: Engines) -> Secret:
-    return engines.new_database()
-
-
-@pytest.fixture
-def keys(engines: Engines, database_url: Secret) -> Run:
+def keys(admin: Admin) -> Run:
     """Runs `scripts/admin keys` with the words that it is given."""
-    own = {"DATABASE_URL_AUTH": database_url.value, "AUTH_KEY_ENCRYPTION_KEY": "A" * 43}
-    command = [sys.executable, "-m", "scripts.support.admin", "keys"]
-
-    def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*command, *words],
-            env={**os.environ, **engines.settings, **own, **settings},
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    return partial(admin.run, "keys")
 
 
 def rows(answer: "subprocess.CompletedProcess[str]") -> list[list[str]]:
@@ -57,13 +34,13 @@ def test_a_keys_life_at_the_command_line(keys: Run) -> None:
     (_, _, _, _, signs_until), (second, algorithm, state, signs_from) = rows(rotated)
     assert (algorithm, state, signs_from) == ("EdDSA", "announced", signs_until)
 
-    assert [row[2] for row in rows(keys("rotate", "--now"))] == ["retiring", "signing", "retiring"]
+    assert [row[2] for row in rows(keys("rotate", "--now"))] == ["retiring", "signing", "superseded"]
     assert [row[0] for row in rows(keys())] == [row[0] for row in rows(keys("list"))]
 
     revoked = keys("revoke", "--", first)
     assert f"{first}, which was retiring, is revoked" in revoked.stdout
     states = {row[0]: row[2] for row in rows(revoked)}
-    assert (states[first], states[second]) == ("revoked", "retiring")
+    assert (states[first], states[second]) == ("revoked", "superseded")
 
 
 def test_revoking_the_key_that_signs_makes_another(keys: Run) -> None:
@@ -71,15 +48,26 @@ def test_revoking_the_key_that_signs_makes_another(keys: Run) -> None:
     assert sorted(row[2] for row in rows(keys("revoke", "--", first))) == ["revoked", "signing"]
 
 
+def test_a_rotation_keeps_the_algorithm_unless_told_otherwise(keys: Run) -> None:
+    """What SIGNING_ALGORITHM the auth servers have, the operator's shell need not know."""
+    rows(keys("rotate", "--now", "--algorithm", "EdDSA"))
+    assert [row[1] for row in rows(keys("rotate", "--now"))] == ["EdDSA", "EdDSA"]
+    (signing,) = [row[0] for row in rows(keys("list")) if row[2] == "signing"]
+    algorithms = {row[2]: row[1] for row in rows(keys("revoke", "--", signing))}
+    assert algorithms["signing"] == "EdDSA"
+    refused = keys("rotate", "--algorithm", "RS256", TOKEN_ALGORITHMS="ES256,EdDSA")
+    assert (refused.returncode, refused.stderr) == (1, "admin: RS256 is not one of TOKEN_ALGORITHMS\n")
+
+
 def test_a_key_of_another_algorithm_stands_by(keys: Run, database_url: Secret) -> None:
-    """As after a change of SIGNING_ALGORITHM. `list` names the one that is signed with under this setting."""
+    """As after a change of SIGNING_ALGORITHM: which of them signs, their setting tells, not ours."""
     rows(keys("rotate", "--now"))
     rows(keys("rotate", "--now", SIGNING_ALGORITHM="EdDSA"))
     with psycopg.connect(database_url.value, autocommit=True) as database:
         database.execute("UPDATE signing_keys SET signs_until = NULL, published_until = NULL")
-    assert [row[1:3] for row in rows(keys("list"))] == [["ES256", "signing"], ["EdDSA", "able"]]
-    listed = rows(keys("list", SIGNING_ALGORITHM="EdDSA"))
-    assert [row[1:3] for row in listed] == [["ES256", "able"], ["EdDSA", "signing"]]
+    listed = keys("list")
+    assert [row[1:3] for row in rows(listed)[:2]] == [["ES256", "signing"], ["EdDSA", "signing"]]
+    assert "takes the newest of its SIGNING_ALGORITHM" in listed.stdout
 
 
 def test_what_cannot_be_done_is_one_line(keys: Run) -> None:

@@ -2,7 +2,7 @@
 
 __main__      the table of commands
 command       what a command is: its name, its arguments, what it does
-tools         what a command works with: the auth server's parts over its database
+tools         what a command works with: the auth server's use cases over its database
 text          what is printed: tables, and nothing that a terminal would obey
 accounts      create-admin
 users         list, lock, unlock, role; grant

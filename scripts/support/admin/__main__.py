@@ -16,17 +16,23 @@ from shared.config import Environment
 from shared.errors import Conflict, Invalid, NotFound
 
 MODULES = (accounts, users, audit, clients, keys)
+WRONG_USAGE = 2  # as argparse has it
 
 
 def main() -> int:
     """Run one command; what goes wrong is said once, in the last line."""
     logging.disable()
     cast("TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")  # what a terminal cannot show
-    arguments = _parser().parse_args()
+    parser = _parser()
+    if not sys.argv[1:]:
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    arguments = parser.parse_args()
     try:
         asyncio.run(_run(arguments, read_settings()))
     except Invalid as invalid:
-        raise SetupError("; ".join(f"{each.field}: {each.detail}" for each in invalid.fields)) from None
+        faults = "; ".join(f"{each.field}: {each.detail}" for each in invalid.fields)
+        raise SetupError(faults or invalid.detail) from None
     except (Conflict, NotFound) as refused:
         raise SetupError(refused.detail) from None
     return 0

@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
 async def _create_admin(tools: Tools, arguments: argparse.Namespace) -> None:
     email = arguments.email or tools.environment.text("ADMIN_EMAIL")
     account = NewAccount(email, _password(arguments, tools.environment), arguments.name)
-    user = await tools.parts.accounts.sign_up(account, (ADMIN, USER))
+    user = await tools.auth.accounts.sign_up(account, (ADMIN, USER))
     print(f"created {shown(user.email)} ({user.user_id}) with the roles {', '.join(user.roles)}")
 
 

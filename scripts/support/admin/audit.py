@@ -2,18 +2,19 @@
 
 import argparse
 import json
+import re
 import string
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 
 from scripts.support.admin.command import Commands
-from scripts.support.admin.text import table
+from scripts.support.admin.text import table, time
 from scripts.support.admin.tools import Tools
 from services.auth.domain.audit import AuditRow, Event
 
 DEFAULT_LIMIT = 50
 NAMES = tuple(event.value for event in Event)
 HEADS = ("TIME", "EVENT", "USER", "SESSION", "ADDRESS", "ACTOR", "DETAILS")
+COUNT = re.compile("[1-9][0-9]{0,8}")
 PLAIN = frozenset(string.ascii_letters + string.digits + "._-:/@+ ")
 
 
@@ -21,6 +22,7 @@ def add_to(commands: Commands) -> None:
     """One command."""
     audit = commands.add("audit", "print what has happened to accounts, sessions and keys", _audit)
     audit.add_argument("--user", metavar="EMAIL", help="of this account only")
+    audit.add_argument("--address", help="of requests from this address only")
     audit.add_argument("--event", metavar="NAME", choices=NAMES, help=f"only {', '.join(NAMES)}")
     audit.add_argument(
         "--limit", metavar="N", type=_count, default=DEFAULT_LIMIT, help="the latest N (default: %(default)s)"
@@ -29,10 +31,12 @@ def add_to(commands: Commands) -> None:
 
 
 async def _audit(tools: Tools, arguments: argparse.Namespace) -> None:
-    parts = tools.parts
-    user_id = (await parts.administration.account(arguments.user)).user_id if arguments.user else None
+    auth = tools.auth
+    user_id = (await auth.administration.account(arguments.user)).user_id if arguments.user else None
     event = Event(arguments.event) if arguments.event else None
-    rows = await parts.audit.read(user_id=user_id, event=event, limit=arguments.limit)
+    rows = await auth.audit.read(
+        user_id=user_id, event=event, address=arguments.address, limit=arguments.limit
+    )
     if arguments.json:
         for row in rows:
             print(_json(row))
@@ -79,12 +83,11 @@ def _json(row: AuditRow) -> str:
 
 
 def _time(row: AuditRow) -> str:
-    """RFC 3339, in UTC, to the millisecond."""
-    return row.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time(row.at, "milliseconds")
 
 
 def _count(text: str) -> int:
-    """A positive number. argparse turns ValueError into a usage message."""
-    if (count := int(text)) < 1:
-        raise ValueError(text)
-    return count
+    """From 1 on. Raises ArgumentTypeError."""
+    if not COUNT.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 999999999, not {text!r}")
+    return int(text)

@@ -3,7 +3,7 @@
 import argparse
 
 from scripts.support.admin.command import Commands
-from scripts.support.admin.text import shown, table
+from scripts.support.admin.text import shown, table, time
 from scripts.support.admin.tools import Tools
 
 
@@ -19,18 +19,18 @@ def add_to(commands: Commands) -> None:
 
 async def _list(tools: Tools, arguments: argparse.Namespace) -> None:
     rows = [
-        (client.client_id, client.name, client.created_at.isoformat(timespec="seconds"))
-        for client in await tools.parts.clients.clients()
+        (client.client_id, client.name, time(client.created_at))
+        for client in await tools.auth.clients.clients()
     ]
     print(table(("CLIENT", "NAME", "CREATED"), rows))
 
 
 async def _add(tools: Tools, arguments: argparse.Namespace) -> None:
-    credentials = await tools.parts.clients.add(arguments.name)
+    credentials = await tools.auth.clients.add(arguments.name)
     print(f"client_id      {credentials.client_id}")
     print(f"client_secret  {credentials.client_secret}")
 
 
 async def _remove(tools: Tools, arguments: argparse.Namespace) -> None:
-    await tools.parts.clients.remove(arguments.client_id)
+    await tools.auth.clients.remove(arguments.client_id)
     print(f"{shown(arguments.client_id)} is refused from now on")

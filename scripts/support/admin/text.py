@@ -6,6 +6,7 @@ of direction can make one line look like another, so both are shown as escapes.
 
 import unicodedata
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 # Control, format (direction, invisible), lone surrogates, private use, line and paragraph separators.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -21,6 +22,13 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, *([shown(cell) for cell in row] for row in rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(_filled, line, widths)).rstrip() for line in lines)
+
+
+def time(moment: datetime | None, precision: str = "seconds") -> str:
+    """RFC 3339 in UTC, to `precision` as datetime.isoformat has it; empty for none."""
+    if moment is None:
+        return ""
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _filled(cell: str, width: int) -> str:

@@ -1,22 +1,24 @@
-"""What the operator's commands work with: the auth server's parts over its database, without the server.
+"""What the operator's commands work with: the auth server's use cases over its database, without the server.
 
 Revocations go to the store at once where it can be reached. Where it cannot, the command has done its work
 all the same: the auth server finds what is unsent and sends it.
 """
 
+import os
+import pwd
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from auth_server import MIGRATIONS, NAME, Parts
+from auth_server import MIGRATIONS, NAME
 from scripts.support.opened_database import opened_database
+from services.auth.domain.audit import Actor
 from services.auth.domain.revocations import Revocation
-from services.auth.passwords import BcryptPasswords
-from services.auth.repository.revocations import PostgresRevocationRepository
 from services.auth.revocations import RevocationSpreader
 from services.auth.settings import AuthSettings
-from shared.auth.revocation_store import RevocationStore
+from services.auth.wiring import AuthServices, opened_services
 from shared.config import Environment
 from shared.errors import Unavailable
 
@@ -25,9 +27,9 @@ NOT_SENT = "admin: the store cannot be reached: gateways hear of this as soon as
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The parts, which write `operator` into the audit table, and the settings of this command."""
+    """The use cases, which write `operator` into the audit table, and the settings of this command."""
 
-    parts: Parts
+    auth: AuthServices
     environment: Environment
 
 
@@ -35,14 +37,20 @@ class Tools:
 async def opened_tools(environment: Environment) -> AsyncIterator[Tools]:
     """Usable while the block runs. Raises ConfigError; SetupError when the database cannot be used."""
     settings = AuthSettings.read(environment)
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(opened_database(environment, NAME, MIGRATIONS))
-        store = await stack.enter_async_context(RevocationStore(settings.redis_url))
-        passwords = BcryptPasswords(settings.bcrypt_cost)
-        stack.callback(passwords.close)
-        stored = PostgresRevocationRepository(database, settings.revocation_lifetime)
-        revocations = _SentIfPossible(RevocationSpreader(stored, store))
-        yield Tools(Parts(database, settings, passwords, stored, revocations, "operator"), environment)
+    async with (
+        opened_database(environment, NAME, MIGRATIONS) as database,
+        opened_services(database, settings, Actor("operator", _whoami()), _SentIfPossible) as auth,
+    ):
+        yield Tools(auth, environment)
+
+
+def _whoami() -> str:
+    """For the audit table: the operating system's user, and this machine."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that is run under any number
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class _SentIfPossible:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 from scripts.support.admin.command import Commands
 from scripts.support.admin.text import shown, table
@@ -25,7 +26,9 @@ def add_to(commands: Commands) -> None:
     _add_force(lock)
 
     unlock = users.add("unlock", "allow logins again, and forget failed ones", _unlock)
-    unlock.add_argument("email")
+    whom = unlock.add_mutually_exclusive_group(required=True)
+    whom.add_argument("email", nargs="?")
+    whom.add_argument("--address", type=_address, help="a client's: forget what was guessed from there")
 
     role = users.add("role", "give an account a role, or take it away", _role)
     role.add_argument("email")
@@ -44,33 +47,38 @@ def add_to(commands: Commands) -> None:
 async def _list(tools: Tools, arguments: argparse.Namespace) -> None:
     rows = [
         (str(user.user_id), user.email, user.display_name, ",".join(user.roles), "locked" * user.is_locked)
-        for user in await tools.parts.accounts.users()
+        for user in await tools.auth.accounts.users()
     ]
     print(table(HEADS, rows))
 
 
 async def _lock(tools: Tools, arguments: argparse.Namespace) -> None:
-    lock = tools.parts.administration.lock
+    lock = tools.auth.administration.lock
     with _last_admin_explained():
         ended = await lock(arguments.email, arguments.reason, force=arguments.force)
     print(f"{shown(arguments.email)} is locked; sessions ended: {ended}")
 
 
 async def _unlock(tools: Tools, arguments: argparse.Namespace) -> None:
-    await tools.parts.administration.unlock(arguments.email)
+    if arguments.address:
+        print(f"{await tools.auth.administration.unlock_address(arguments.address)} is not locked")
+        return
+    await tools.auth.administration.unlock(arguments.email)
     print(f"{shown(arguments.email)} is not locked")
 
 
 async def _disable_totp(tools: Tools, arguments: argparse.Namespace) -> None:
-    user = await tools.parts.administration.account(arguments.email)
-    is_removed = await tools.parts.second_factor.remove(user.user_id)
+    user = await tools.auth.administration.account(arguments.email)
+    is_removed = await tools.auth.second_factor.remove(user.user_id)
     print(f"{shown(user.email)} {'logs in without' if is_removed else 'had no'} second factor")
 
 
 async def _role(tools: Tools, arguments: argparse.Namespace) -> None:
     if not arguments.remove:
+        if arguments.force:
+            raise SetupError("--force is for --remove: a role can always be given")
         return await _grant(tools, arguments)
-    remove = tools.parts.administration.remove_role
+    remove = tools.auth.administration.remove_role
     with _last_admin_explained():
         return _say_roles(await remove(arguments.email, arguments.role, force=arguments.force))
 
@@ -80,7 +88,7 @@ async def _grant(tools: Tools, arguments: argparse.Namespace) -> None:
         raise SetupError(
             f"{arguments.role!r} is no name for a role: lower-case letters, digits, '.', '_' and '-'"
         )
-    _say_roles(await tools.parts.administration.add_role(arguments.email, arguments.role))
+    _say_roles(await tools.auth.administration.add_role(arguments.email, arguments.role))
 
 
 def _say_roles(user: User) -> None:
@@ -89,6 +97,13 @@ def _say_roles(user: User) -> None:
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="also if it is the last admin")
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an IP address, not {text!r}") from None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Who there is, and which rules accounts obey."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -10,14 +11,11 @@ from uuid import UUID
 
 from services.auth.domain.passwords import StoredPassword
 from services.auth.domain.revocations import Revocation
-from shared.text import is_printable, tidy, tidy_name
+from shared.text import is_deceptive, is_printable, tidy, tidy_name
 
 MAX_EMAIL_CHARACTERS = 254  # what fits an SMTP path (RFC 5321 section 4.5.3.1.3)
 MAX_LOCAL_PART_CHARACTERS = 64
 MAX_DISPLAY_NAME_CHARACTERS = 100
-# Typed for one that counts: a letter may come apart from its marks. What is longer is not even composed, for
-# ordering a run of marks takes time that grows with its square: minutes, for what fits a body.
-TYPED_CHARACTERS = 4
 
 USER, ADMIN = "user", "admin"
 ROLE = re.compile(r"[a-z][a-z0-9._-]{0,63}")
@@ -38,6 +36,7 @@ class User:
 
 _LOCAL_PART = re.compile(r"[^\s\x00-\x20\x7f\"(),:;<>@\[\\\].]+(?:\.[^\s\x00-\x20\x7f\"(),:;<>@\[\\\].]+)*")
 _DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(?:\.(?!-)[\w-]{1,63}(?<!-))*")
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")  # what PostgreSQL's text cannot hold: NUL, lone surrogates
 
 
 def email_fault(email: str) -> str | None:
@@ -45,34 +44,42 @@ def email_fault(email: str) -> str | None:
     local_part, _, domain = email.rpartition("@")
     if len(email) > MAX_EMAIL_CHARACTERS:
         return f"Must be at most {MAX_EMAIL_CHARACTERS} characters long"
-    if len(local_part) > MAX_LOCAL_PART_CHARACTERS or not is_printable(email):
+    if len(local_part) > MAX_LOCAL_PART_CHARACTERS or not is_printable(email) or _has_invisible(email):
         return "Is not an e-mail address"
     if not _LOCAL_PART.fullmatch(local_part) or not _DOMAIN.fullmatch(domain):
         return "Is not an e-mail address"
     return None
 
 
+def _has_invisible(text: str) -> bool:
+    """Format characters (Cf): with one, two addresses that look the same are two accounts."""
+    return any(unicodedata.category(character) == "Cf" for character in text)
+
+
 def display_name_fault(name: str) -> str | None:
     """A name is one line, blanks around it not counted."""
-    is_longer = len(name) > TYPED_CHARACTERS * MAX_DISPLAY_NAME_CHARACTERS
-    if is_longer or not 1 <= len(tidy_name(name)) <= MAX_DISPLAY_NAME_CHARACTERS:
+    if not 1 <= len(tidy_name(name)) <= MAX_DISPLAY_NAME_CHARACTERS:
         return f"Must be 1 to {MAX_DISPLAY_NAME_CHARACTERS} characters long"
-    return None if is_printable(name) else "Must not contain control characters"
+    return "Must not contain control characters" if not is_printable(name) or is_deceptive(name) else None
 
 
 ACCOUNT_RULES = {"email": email_fault, "display_name": display_name_fault}
 
 
 def email_key(email: str) -> str:
-    """What two spellings of one address have in common."""
-    return (email if len(email) > TYPED_CHARACTERS * MAX_EMAIL_CHARACTERS else tidy(email)).lower()
+    """What two spellings of one address have in common.
+
+    It can be looked up whatever a stranger typed: what PostgreSQL cannot hold becomes a blank, and no address
+    has one.
+    """
+    return tidy(_UNSTORABLE.sub(" ", email)).lower()
 
 
 # What the use cases need
 
 
 class AccountRepository(Protocol):
-    """Where accounts and sessions are kept. Every method raises Unavailable while that cannot be reached."""
+    """Where accounts are kept. Every method raises Unavailable while that cannot be reached."""
 
     def unit_of_work(self) -> AbstractAsyncContextManager[object]:
         """All calls inside the block take effect together, or none does."""

@@ -25,12 +25,24 @@ class Event(StrEnum):
     RECOVERY_CODE_USED = "recovery-code-used"
     ACCOUNT_LOCKED = "account-locked"
     ACCOUNT_UNLOCKED = "account-unlocked"
+    ADDRESS_UNLOCKED = "address-unlocked"  # before its time, by the operator
     ROLES_CHANGED = "roles-changed"
     KEY_MADE = "key-made"
     KEY_REVOKED = "key-revoked"
     CLIENT_ADDED = "client-added"
     CLIENT_REMOVED = "client-removed"
     TOKEN_REVOKED = "token-revoked"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts where no request is being answered: `kind` is operator or server, `name` the operator's."""
+
+    kind: str
+    name: str = ""
+
+
+SERVER = Actor("server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,11 @@ class AuditLog(Protocol):
         """Add an entry, in the unit of work of what it tells; who and from where, the context knows."""
 
     async def read(
-        self, *, user_id: UUID | None = None, event: Event | None = None, limit: int = 100
+        self,
+        *,
+        user_id: UUID | None = None,
+        event: Event | None = None,
+        address: str | None = None,
+        limit: int = 100,
     ) -> Sequence[AuditRow]:
-        """The latest entries, oldest first, of one user and event if given."""
+        """The latest entries, oldest first, of one user, event and client address if given."""

@@ -16,7 +16,7 @@ from shared.errors import Unauthenticated
 from shared.text import is_printable, tidy_name
 
 MAX_CLIENT_NAME_CHARACTERS = 100
-SECRET_BYTES = 32  # random: nobody guesses it, so a fast digest is enough
+CLIENT_SECRET_BYTES = 32  # random: nobody guesses it, so a fast digest is enough
 
 
 @dataclass(frozen=True, slots=True)

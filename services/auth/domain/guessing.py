@@ -20,7 +20,7 @@ class GuessedAt(StrEnum):
 
     ACCOUNT = "account"  # by the e-mail address that was typed, whether there is such an account or not
     ADDRESS = "address"  # where they come from
-    USER = "user"  # who is logged in and has to prove once more who it is
+    USER = "user"  # who is logged in and must prove their identity again
 
 
 class Proof(StrEnum):
@@ -101,9 +101,10 @@ def network_of(address: str) -> str:
     return str(IPv6Network((int(parsed), IPV6_NETWORK_BITS), strict=False))
 
 
-def account_subject(email: str) -> bytes:
-    """What is kept of an e-mail address that somebody typed."""
-    return hashlib.sha256(email_key(email).encode()).digest()
+def account_subject(email: str, known_address: str = "") -> bytes:
+    """What is kept of an e-mail address that somebody typed, and of the network, if the account knows it."""
+    account = hashlib.sha256(email_key(email).encode()).digest()
+    return account + address_subject(known_address) if known_address else account
 
 
 def address_subject(address: str) -> bytes:
@@ -112,7 +113,7 @@ def address_subject(address: str) -> bytes:
 
 
 def user_subject(user_id: UUID, proof: Proof) -> bytes:
-    """What is kept of a user who had to prove once more who it is."""
+    """What is kept of a user who must prove their identity again."""
     return hashlib.sha256(user_id.bytes + proof.encode()).digest()
 
 
@@ -128,11 +129,11 @@ class GuessRepository(Protocol):
     async def count_login(self, email: str, address: str) -> Attempt:
         """Count an attempt to log in, for the address and, where that is not locked, for the account.
 
-        An account's lock does not refuse an attempt from a network that the account knows.
+        From a network that the account knows, attempts count apart from all others.
         """
 
     async def count_user(self, user_id: UUID, proof: Proof) -> Attempt:
-        """Count an attempt of a user to prove once more who it is."""
+        """Count an attempt of a user to prove their identity again."""
 
     async def take_back(self, count: Count) -> None:
         """As if that attempt, which was admitted, had not been made; a lock that it has set goes."""
@@ -142,6 +143,9 @@ class GuessRepository(Protocol):
 
     async def forget_account(self, email: str, user_id: UUID) -> bool:
         """As if nobody had ever guessed at that account or user. False when nobody had."""
+
+    async def forget_address(self, address: str) -> bool:
+        """As if nobody had ever guessed from there. False when nobody had."""
 
     async def remember_network(self, user_id: UUID, network: str) -> None:
         """From now on the account knows that network."""

@@ -3,6 +3,7 @@
 A key is published first, so that every verifier has it by the time it signs; then it signs; then it stays
 published until the last token that it has signed has expired. Which of these it may do at a moment is told by
 its times alone, so every auth server comes to the same answer from the same rows. A revoked key may nothing.
+A key that gives way before it has signed anything is published no longer than until then.
 
 One thing holds whatever the operator does, and in whatever order: at every moment there is a key that may
 sign. So a rotation retires the old keys at the moment from which the new one signs, and a revocation
@@ -28,6 +29,7 @@ class KeyState(StrEnum):
     SIGNING = "signing"
     RETIRING = "retiring"
     RETIRED = "retired"
+    SUPERSEDED = "superseded"  # gave way before it signed anything
     REVOKED = "revoked"
 
 
@@ -70,6 +72,8 @@ class StoredKey:
         """Where it is in its life."""
         if self.revoked_at is not None:
             return KeyState.REVOKED
+        if self.signs_until is not None and not self.ever_signs:
+            return KeyState.SUPERSEDED
         if now >= (self.published_until or NEVER):
             return KeyState.RETIRED
         if now >= self.signs_until_at_last:
@@ -77,8 +81,10 @@ class StoredKey:
         return KeyState.ANNOUNCED if now < self.signs_from else KeyState.SIGNING
 
     def retired_at(self, moment: datetime, times: KeyTimes) -> "StoredKey":
-        """The same key, which stops signing then."""
-        return replace(self, signs_until=moment, published_until=moment + times.behind)
+        """The same key, which stops signing then, and stays published only for what it has signed."""
+        retired = replace(self, signs_until=moment)
+        published_until = moment + times.behind if retired.ever_signs else moment
+        return replace(retired, published_until=published_until)
 
 
 # Decisions. Each takes the keys and the time under one lock, and says how the keys are to be afterwards.
@@ -88,6 +94,13 @@ def signing_key(keys: Iterable[StoredKey], algorithm: str, now: datetime) -> Sto
     """The one to sign with: the newest that may, of `algorithm` if there is one."""
     able = (key for key in keys if key.signs_at(now))
     return max(able, key=lambda key: (key.algorithm == algorithm, key.signs_from), default=None)
+
+
+def algorithm_in_use(keys: Iterable[StoredKey], now: datetime) -> str | None:
+    """Of the newest key that signs or will sign; None while there is none."""
+    able = (key for key in keys if key.ever_signs and key.signs_until_at_last > now)
+    newest = max(able, key=lambda key: key.signs_from, default=None)
+    return None if newest is None else newest.algorithm
 
 
 def missing_from(
@@ -191,3 +204,32 @@ class KeyRepository(Protocol):
 
     async def revoke_tokens_of(self, key_id: str) -> Sequence[Revocation]:
         """No token that the key has signed is good any more."""
+
+
+class KeyMaker(Protocol):
+    """Makes keys, and opens them all."""
+
+    @property
+    def algorithm(self) -> str:
+        """Of the keys that it makes, unless told otherwise."""
+
+    async def make(self, algorithm: str | None = None) -> StoredKey:
+        """A fresh key, which signs at no time yet."""
+
+    def open(self, key: StoredKey) -> object:
+        """The key to sign with. Raises Unavailable when somebody with another setting has sealed it."""
+
+
+class KnownKeys(Protocol):
+    """The keys as this auth server knows them, which may be a moment ago."""
+
+    @property
+    def jwks(self) -> bytes:
+        """What is published, as a JWK Set (RFC 7517 section 5). Raises Unavailable while there is nothing."""
+
+    @property
+    def is_one_missing(self) -> bool:
+        """Whether it is time to make one."""
+
+    async def catch_up(self) -> None:
+        """Know the keys as they are now. Raises Unavailable; outside of any unit of work."""

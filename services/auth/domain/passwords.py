@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from shared.text import is_stream_safe
+
 MIN_PASSWORD_CHARACTERS, MAX_PASSWORD_CHARACTERS = 8, 1_024  # of the normal form
-# Before normalising. The normal form can be shorter: "é" may be typed as two characters. Ordering a run of
-# combining marks takes time that grows with its square: 5 ms for this many, in which nothing else moves.
+# Before normalising. The normal form can be shorter: "é" may be typed as two characters.
 MAX_TYPED_CHARACTERS = 2 * MAX_PASSWORD_CHARACTERS
 
 
@@ -26,9 +27,12 @@ class StoredPassword:
 def normal_form(password: str) -> str:
     """What two spellings of one password have in common: Unicode's normalization form KC.
 
-    What is longer than MAX_TYPED_CHARACTERS is no password and stays as it is.
+    What is longer than MAX_TYPED_CHARACTERS is no password, and what would take long to normalise is no text
+    of any language: both stay as they are.
     """
-    return password if len(password) > MAX_TYPED_CHARACTERS else unicodedata.normalize("NFKC", password)
+    if len(password) > MAX_TYPED_CHARACTERS or not is_stream_safe(password):
+        return password
+    return unicodedata.normalize("NFKC", password)
 
 
 def guessing_key(text: str) -> str:

@@ -25,6 +25,10 @@ class Revocation:
     revoked_at: datetime
     expires_at: datetime
 
+    def refuses(self, issued_at: datetime) -> bool:
+        """Whether it refuses a token that carries `name`. What a user gets later is good again."""
+        return self.kind is not RevokedKind.USER or issued_at <= self.revoked_at
+
 
 class TokenRevocations(Protocol):
     """Where the end of single tokens is kept. Both raise Unavailable while that cannot be reached."""
@@ -32,8 +36,8 @@ class TokenRevocations(Protocol):
     async def is_token_revoked(self, token_id: str) -> bool:
         """Whether it has been revoked by its own name."""
 
-    async def revoke_token(self, token_id: str, until: datetime) -> Sequence[Revocation]:
-        """Refuse one token from now on; after `until` nothing would take it anyway."""
+    async def revoke_token(self, token_id: str, expires_at: datetime) -> Sequence[Revocation]:
+        """Refuse one token from now on; at `expires_at` it ends by itself."""
 
 
 class Revocations(Protocol):

@@ -54,7 +54,7 @@ class Ended:
     again is told 204 only when all of it is there.
     """
 
-    live: int
+    session_count: int
     revocations: Sequence[Revocation]
 
 

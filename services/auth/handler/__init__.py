@@ -1,6 +1,13 @@
 """HTTP in and out: decode, ask the service, encode.
 
-routes         the auth server's table
-accounts, sessions, passwords, second_factor, keys
-oauth          introspection and revocation; `client_credentials` is who asks
+routes              the auth server's table
+accounts            signing up, and who asks
+sessions            logging in, refreshing, listing, ending
+passwords           changing one
+second_factor       enrolling a phone, taking it off
+keys                what anybody may know of the issuer
+oauth               introspection and revocation
+client_credentials  which resource server asks for those
+caller              whom the gateway vouches for
+no_store            what answers say that nobody may keep
 """

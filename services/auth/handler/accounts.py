@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from services.auth.domain.accounts import User
-from services.auth.handler.caller import NO_STORE, caller
+from services.auth.handler.caller import caller
+from services.auth.handler.no_store import NO_STORE
 from services.auth.service.accounts import AccountService, NewAccount
 from shared.http.decoding import read_json
 from shared.http.messages import Request, Response, json_response

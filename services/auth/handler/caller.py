@@ -1,12 +1,10 @@
-"""Who calls, and what answers with tokens must say."""
+"""Who calls."""
 
 from uuid import UUID
 
 from shared.context import Principal
 from shared.errors import Unauthenticated
 from shared.ids import parse_id
-
-NO_STORE = ("Cache-Control", "no-store")  # whatever answers with tokens (RFC 6749 section 5.1)
 
 
 def caller(principal: Principal) -> tuple[UUID, UUID]:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 
 from services.auth.domain.clients import ClientCredentials
-from services.auth.handler.caller import NO_STORE
+from services.auth.handler.no_store import NO_STORE
 from shared.errors import Malformed
 from shared.http import challenges
 from shared.http.forms import decode_component

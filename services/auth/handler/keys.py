@@ -3,9 +3,9 @@
 from contextlib import suppress
 from typing import Any
 
+from services.auth.domain.keys import KnownKeys
 from services.auth.handler.client_credentials import AUTHENTICATION_METHODS
 from services.auth.handler.oauth import INTROSPECTION_PATH, REVOCATION_PATH
-from services.auth.signing_keys import KeyRing
 from shared.auth.jwks import JWKS_PATH, LIFETIME_SECONDS
 from shared.auth.settings import TokenSettings
 from shared.errors import Unavailable
@@ -19,7 +19,7 @@ _CACHEABLE = ("Cache-Control", f"public, max-age={LIFETIME_SECONDS:.0f}")
 class KeyHandler:
     """What anybody may know of the issuer."""
 
-    def __init__(self, keys: KeyRing, settings: TokenSettings) -> None:
+    def __init__(self, keys: KnownKeys, settings: TokenSettings) -> None:
         self._keys = keys
         self._settings = settings
 
@@ -34,7 +34,12 @@ class KeyHandler:
         return Response(200, headers, self._keys.jwks)
 
     async def metadata(self, request: Request) -> Response:
-        """RFC 8414. Logging in with JSON is no OAuth grant, so there is no `token_endpoint`."""
+        """RFC 8414. Logging in with JSON is no OAuth grant, so there is no `token_endpoint`.
+
+        The two empty arrays say that too. Section 3.2 wants empty ones left out, but section 2 requires
+        `response_types_supported`, and takes `grant_types_supported`, left out, for authorization code and
+        implicit, neither of which there is.
+        """
         issuer = self._settings.issuer
         document: dict[str, Any] = {
             "issuer": issuer,

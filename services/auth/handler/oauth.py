@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.auth.domain.clients import Client, ClientRefused
-from services.auth.handler.caller import NO_STORE
+from services.auth.domain.tokens import TokenKind
 from services.auth.handler.client_credentials import credentials_of, invalid_client, invalid_request
+from services.auth.handler.no_store import NO_STORE
 from services.auth.service.clients import ClientService
 from services.auth.service.inspection import ActiveToken, InspectionService
-from services.auth.tokens import TokenKind
 from shared.errors import Malformed
 from shared.http.forms import read_form
 from shared.http.messages import Request, Response, json_response
@@ -71,19 +71,19 @@ def _introspection(active: ActiveToken | None) -> dict[str, Any]:
     """
     if active is None:
         return {"active": False}
-    claims, is_access = active.token.claims, active.token.kind is TokenKind.ACCESS
+    token, is_access = active.token, active.token.kind is TokenKind.ACCESS
     document = {
         "active": True,
-        "token_type": "Bearer" if is_access else active.token.kind.value,
-        "client_id": claims.client_id,
+        "token_type": "Bearer" if is_access else token.kind.value,
+        "client_id": token.client_id,
         "username": active.user.email,
-        "iss": claims.issuer,
-        "aud": claims.audience[0] if len(claims.audience) == 1 else claims.audience,
-        "sub": claims.subject,
-        "sid": claims.session_id,
-        "jti": claims.token_id,
-        "iat": int(claims.issued_at),
-        "nbf": int(claims.not_before),
-        "exp": int(claims.expires),
+        "iss": token.issuer,
+        "aud": token.audience[0] if len(token.audience) == 1 else token.audience,
+        "sub": token.user_id,
+        "sid": token.session_id,
+        "jti": token.token_id,
+        "iat": int(token.issued_at.timestamp()),
+        "nbf": int(token.not_before.timestamp()),
+        "exp": int(token.expires_at.timestamp()),
     }
-    return {**document, "roles": sorted(claims.roles)} if is_access else document
+    return {**document, "roles": sorted(token.roles)} if is_access else document

@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 
 from services.auth.domain.sessions import LiveSession, LogoutScope, Origin, Tokens
-from services.auth.handler.caller import NO_STORE, caller
+from services.auth.handler.caller import caller
+from services.auth.handler.no_store import NO_STORE
 from services.auth.service.login import LoginService
 from services.auth.service.refreshing import RefreshService
 from services.auth.service.sessions import SessionService
@@ -20,7 +21,7 @@ MAX_DEVICE_CHARACTERS = 200
 
 
 class LogInBody(msgspec.Struct):
-    """What `POST /auth/login` takes."""
+    """What `POST /auth/login` takes; other members change nothing."""
 
     email: str
     password: str
@@ -28,12 +29,12 @@ class LogInBody(msgspec.Struct):
 
 
 class RefreshBody(msgspec.Struct):
-    """What `POST /auth/refresh` takes."""
+    """What `POST /auth/refresh` takes; other members change nothing: the whole answer to a login will do."""
 
     refresh_token: str
 
 
-class LogOutBody(msgspec.Struct):
+class LogOutBody(msgspec.Struct, forbid_unknown_fields=True):
     """What `POST /auth/logout` takes, if anything."""
 
     scope: LogoutScope = LogoutScope.LOCAL

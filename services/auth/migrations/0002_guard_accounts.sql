@@ -19,7 +19,7 @@ CREATE TABLE guesses (
     PRIMARY KEY (kind, subject)
 );
 
--- The networks from which an account has logged in: a lock of the account does not shut them out.
+-- The networks from which an account has logged in: attempts from there count apart from those of strangers.
 CREATE TABLE known_networks (
     user_id      uuid        NOT NULL REFERENCES users,
     network      text        NOT NULL,             -- an IPv4 address, or an IPv6 network of 64 bits

@@ -54,16 +54,16 @@ class PostgresAccountRepository:
     async def find_login(self, email: str) -> tuple[User, StoredPassword] | None:
         """By the address in lower case."""
         row = await one(self._database, _FIND_LOGIN, [email_key(email)])
-        return None if row is None else (_user(row[:-2]), StoredPassword(*row[-2:]))
+        return None if row is None else (user_of(row[:-2]), StoredPassword(*row[-2:]))
 
     async def find_user(self, user_id: UUID) -> User | None:
         """By primary key."""
         row = await one(self._database, _FIND_USER, [user_id])
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
 
     async def list_users(self) -> Sequence[User]:
         """In order of creation, which their identifiers have."""
-        return [_user(row) for row in await every(self._database, _LIST_USERS)]
+        return [user_of(row) for row in await every(self._database, _LIST_USERS)]
 
     async def hold_user(self, user_id: UUID) -> tuple[User, datetime] | None:
         """Shared: logins of one user do not wait for each other."""
@@ -81,7 +81,7 @@ class PostgresAccountRepository:
     async def hold_user_alone(self, user_id: UUID) -> User | None:
         """The row's lock makes logins and refreshes wait; a cut-off that is taken behind it is later."""
         row = await one(self._database, _HOLD_ALONE, [user_id])
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
 
     async def has_other_admin(self, user_id: UUID) -> bool:
         """Within `administration`, where nobody takes that one away."""
@@ -109,9 +109,10 @@ class PostgresAccountRepository:
 async def hold_user(database: Database, user_id: UUID) -> tuple[User, datetime] | None:
     """The account, its row locked (shared), and the time behind the lock."""
     row = await one(database, _HOLD_USER, [user_id])
-    return None if row is None else (_user(row), await now(database))
+    return None if row is None else (user_of(row), await now(database))
 
 
-def _user(row: TupleRow) -> User:
+def user_of(row: TupleRow) -> User:
+    """From the columns user_id, email, display_name, roles, and whether it is locked."""
     user_id, email, display_name, roles, is_locked = row
     return User(user_id, email, display_name, tuple(roles), is_locked)

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from services.auth.domain.clients import Client
 from services.auth.repository.statements import every, execute, one
 from shared.db.database import Database
+from shared.ids import parse_id
 
 _ADD = "INSERT INTO clients (client_id, name, secret_digest) VALUES (%s, %s, %s)"
 _FIND = """
@@ -31,8 +32,8 @@ class PostgresClientRepository:
         await execute(self._database, _ADD, (client_id, name, digest))
 
     async def find_client(self, client_id: str) -> tuple[Client, bytes] | None:
-        """By primary key. PostgreSQL's text cannot hold a NUL, so no client has one in its id."""
-        if "\0" in client_id:
+        """By primary key. What is no id of ours may be text that PostgreSQL cannot even hold."""
+        if parse_id(client_id) is None:
             return None
         row = await one(self._database, _FIND, [client_id])
         return None if row is None else (Client(*row[:-1]), row[-1])
@@ -43,4 +44,6 @@ class PostgresClientRepository:
 
     async def remove_client(self, client_id: str) -> bool:
         """Once: a second time finds nothing."""
+        if parse_id(client_id) is None:
+            return False
         return await execute(self._database, _REMOVE, [client_id]) == 1

@@ -35,9 +35,11 @@ DROPPED_AT_ONCE = 50_000  # rows; what a flood has left behind must not take lon
 
 # One row's part of the count. The first attempt makes the row. Another finds it as `kept`, and asks: was that
 # long enough ago to be forgotten; is it locked; and if not, are there so many failures that it is now?
+# What was decided leaves the statement as `last_outcome`: `admitted`; `locked`, which is admitted as the last
+# one; or `refused`.
 _COUNT = """
     INSERT INTO guesses AS kept (kind, subject, failures, first_attempt_at, last_attempt_at, last_outcome)
-    SELECT '{kind}', %({kind})s, 1, now, now, 'admitted' FROM clock_timestamp() AS now {where}
+    SELECT '{kind}', {subject}, 1, now, now, 'admitted' FROM clock_timestamp() AS now {where}
     ON CONFLICT (kind, subject) DO UPDATE
     SET (first_attempt_at, failures, refused, locks, locked_until, last_attempt_at, last_outcome) = (
         SELECT CASE WHEN is_forgotten THEN now ELSE kept.first_attempt_at END,
@@ -51,21 +53,23 @@ _COUNT = """
         FROM (SELECT clock_timestamp() AS now, %(durations)s::interval[] AS durations) AS moment
         CROSS JOIN LATERAL (SELECT
             now > {kept_until} AS is_forgotten,
-            coalesce(now < kept.locked_until, false) AS is_locked) AS found
+            coalesce(now < kept.locked_until, false) AS is_refused) AS found
         CROSS JOIN LATERAL (SELECT
             CASE WHEN is_forgotten THEN 1 ELSE kept.failures + 1 END AS failures,
             CASE WHEN is_forgotten THEN 0 ELSE kept.refused END AS refused,
             CASE WHEN is_forgotten THEN 0 ELSE kept.locks END AS locks) AS counted
         CROSS JOIN LATERAL (SELECT
-            is_locked AND NOT {is_spared} AS is_refused,
-            NOT is_locked AND counted.failures - counted.refused >= %({kind}_limit)s AS sets_lock) AS decided
+            NOT is_refused AND counted.failures - counted.refused >= %({kind}_limit)s AS sets_lock) AS decided
     )
     RETURNING kind, subject, last_outcome, last_attempt_at, locked_until"""
 
-# Compares with nobody's networks where there is no such account, so that both take the same steps.
-_KNOWS_NETWORK = """EXISTS (
+# From a network that the account knows, attempts count apart: strangers cannot lock its owner out, and
+# whoever guesses there has no more guesses than they. Where there is no such account, nobody's networks are
+# compared, so that both take the same steps.
+_ACCOUNT = """CASE WHEN EXISTS (
     SELECT FROM known_networks WHERE network = %(network)s
-    AND user_id = coalesce((SELECT user_id FROM owner), '00000000-0000-0000-0000-000000000000'))"""
+    AND user_id = coalesce((SELECT user_id FROM owner), '00000000-0000-0000-0000-000000000000'))
+    THEN %(account_at_home)s ELSE %(account)s END"""
 
 # Reading `address` in `account` makes the rows be locked in that order.
 _ACCOUNT_WHERE = ", address WHERE last_outcome <> 'refused'"
@@ -74,11 +78,11 @@ _ACCOUNT_WHERE = ", address WHERE last_outcome <> 'refused'"
 # people, of whom there is always one who mistypes: it starts anew after that while, once its lock is over.
 _UNTIL_QUIET = "greatest(kept.last_attempt_at, kept.locked_until) + %(window)s"
 _WINDOW = "greatest(kept.first_attempt_at + %(window)s, kept.locked_until)"
-_COUNT_ADDRESS = _COUNT.format(kind="address", where="", kept_until=_WINDOW, is_spared="false")
+_COUNT_ADDRESS = _COUNT.format(kind="address", subject="%(address)s", where="", kept_until=_WINDOW)
 _COUNT_ACCOUNT = _COUNT.format(
-    kind="account", where=_ACCOUNT_WHERE, kept_until=_UNTIL_QUIET, is_spared=_KNOWS_NETWORK
+    kind="account", subject=_ACCOUNT, where=_ACCOUNT_WHERE, kept_until=_UNTIL_QUIET
 )
-_COUNT_USER = _COUNT.format(kind="user", where="", kept_until=_UNTIL_QUIET, is_spared="false")
+_COUNT_USER = _COUNT.format(kind="user", subject="%(user)s", where="", kept_until=_UNTIL_QUIET)
 
 # Not waiting for the disk: everybody behind one address waits for its row, and a crash of the database may
 # forgive what was guessed in its last moments.
@@ -95,7 +99,9 @@ _TAKE_BACK = """
         locked_until = nullif(locked_until, %(own_lock)s)
     WHERE kind = %(kind)s AND subject = %(subject)s"""
 _FORGET = "DELETE FROM guesses WHERE kind = %s AND subject = %s"
-_FORGET_ACCOUNT = "DELETE FROM guesses WHERE kind IN ('account', 'user') AND subject = ANY(%s)"
+_FORGET_ACCOUNT = """
+    DELETE FROM guesses WHERE (kind = 'account' AND substring(subject FROM 1 FOR %s) = %s)
+    OR (kind = 'user' AND subject = ANY(%s))"""
 _REMEMBER_NETWORK = """
     INSERT INTO known_networks (user_id, network, last_used_at) VALUES (%s, %s, clock_timestamp())
     ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = clock_timestamp()"""
@@ -132,6 +138,7 @@ class PostgresGuessRepository:
             "email_key": email_key(email),
             "network": network_of(address),
             "account": account_subject(email),
+            "account_at_home": account_subject(email, address),
             "account_limit": self._limits.account_failures,
             "address": address_subject(address),
             "address_limit": self._limits.address_failures,
@@ -164,8 +171,13 @@ class PostgresGuessRepository:
 
     async def forget_account(self, email: str, user_id: UUID) -> bool:
         """All its rows go."""
-        subjects = [account_subject(email), *(user_subject(user_id, proof) for proof in Proof)]
-        return await execute(self._database, _FORGET_ACCOUNT, [subjects]) > 0
+        account, users = account_subject(email), [user_subject(user_id, proof) for proof in Proof]
+        return await execute(self._database, _FORGET_ACCOUNT, [len(account), account, users]) > 0
+
+    async def forget_address(self, address: str) -> bool:
+        """The row of its network goes."""
+        subject = address_subject(address)
+        return await execute(self._database, _FORGET, [GuessedAt.ADDRESS.value, subject]) > 0
 
     async def remember_network(self, user_id: UUID, network: str) -> None:
         """With the time, so that it can be forgotten when it is not used any more."""

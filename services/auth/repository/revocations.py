@@ -8,6 +8,7 @@ from psycopg.rows import TupleRow
 
 from services.auth.domain.revocations import Revocation, RevokedKind
 from services.auth.repository.statements import every, execute
+from services.auth.revocations import REVOCATION_SLACK
 from shared.db.database import Database
 
 UNSENT_AT_ONCE = 1_000
@@ -29,9 +30,10 @@ _NAMING = """
 _UNSENT = _UNEXPIRED + f" AND stored_at IS NULL ORDER BY revoked_at LIMIT {UNSENT_AT_ONCE}"
 _UNSENT_OF_USER = """
     SELECT kind, name, revoked_at, expires_at FROM revocations
-    WHERE stored_at IS NULL AND expires_at > clock_timestamp()
-    AND (kind = 'user' AND name = %(user_id)s::text
-        OR kind = 'sid' AND name IN (SELECT session_id::text FROM sessions WHERE user_id = %(user_id)s))"""
+    WHERE stored_at IS NULL AND expires_at > clock_timestamp() AND %s = CASE kind
+        WHEN 'user' THEN name::uuid
+        WHEN 'sid' THEN (SELECT user_id FROM sessions WHERE session_id = name::uuid)
+    END"""  # the few unsent ones first, each session by primary key: without CASE, all sessions may be read
 _MARK_STORED = """
     UPDATE revocations SET stored_at = clock_timestamp()
     FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS sent (kind, name, expires_at)
@@ -55,9 +57,9 @@ class PostgresRevocationRepository:
         """The domain's TokenRevocations."""
         return bool(await self.naming({RevokedKind.TOKEN: token_id}))
 
-    async def revoke_token(self, token_id: str, until: datetime) -> Sequence[Revocation]:
+    async def revoke_token(self, token_id: str, expires_at: datetime) -> Sequence[Revocation]:
         """In the caller's unit of work."""
-        return await self._revoke(RevokedKind.TOKEN, [token_id], until)
+        return await self._revoke(RevokedKind.TOKEN, [token_id], expires_at + REVOCATION_SLACK)
 
     async def naming(self, names: Mapping[RevokedKind, str]) -> list[Revocation]:
         """Those that concern one of `names`, by primary key."""
@@ -74,9 +76,7 @@ class PostgresRevocationRepository:
 
     async def unsent_of_user(self, user_id: UUID) -> Sequence[Revocation]:
         """Of the user and of all the user's sessions. In the unit of work of a revocation: with that one."""
-        return [
-            _revocation(row) for row in await every(self._database, _UNSENT_OF_USER, {"user_id": user_id})
-        ]
+        return [_revocation(row) for row in await every(self._database, _UNSENT_OF_USER, [user_id])]
 
     async def mark_stored(self, revocations: Sequence[Revocation]) -> None:
         """Only those that are still as they were sent: one that was prolonged meanwhile is sent again."""

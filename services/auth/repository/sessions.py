@@ -108,8 +108,8 @@ class PostgresSessionRepository:
         if held is None or held[0].user_id != user_id:
             return None
         session, _, now = held
-        await execute(self._database, _END_SESSION, [reason, session_id])
-        await self._revocations.revoke(RevokedKind.SESSION, [session_id])
+        if await execute(self._database, _END_SESSION, [reason, session_id]):
+            await self._revocations.revoke(RevokedKind.SESSION, [session_id])
         return Ended(int(session.is_live(now)), await self._revocations.unsent_of_user(user_id))
 
     async def end_sessions(self, user_id: UUID, reason: str, *, spared: UUID | None = None) -> Ended:

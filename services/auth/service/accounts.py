@@ -43,11 +43,13 @@ class AccountService:
         """A new account. Raises Invalid, or Conflict when the e-mail address is taken."""
         rules: dict[str, Rule] = {**self.rules, "password": partial(self._policy.fault, email=account.email)}
         check(((name, getattr(account, name)) for name in rules), rules)
+        if await self._repository.find_login(account.email) is not None:
+            raise _taken()  # before anything is hashed
         user = User(new_id(), account.email, tidy_name(account.display_name), tuple(roles))
         password_hash = await self._passwords.hash(account.password)
         async with self._repository.unit_of_work():
             if not await self._repository.add_user(user, password_hash):
-                raise Conflict("There is an account with this e-mail address already.", code="email-taken")
+                raise _taken()
             details = {"roles": " ".join(roles)}
             await self._audit.write(AuditEntry(Event.SIGNED_UP, user.user_id, details=details))
         return user
@@ -72,3 +74,7 @@ class AccountService:
     async def users(self) -> Sequence[User]:
         """Every account, oldest first."""
         return await self._repository.list_users()
+
+
+def _taken() -> Conflict:
+    return Conflict("There is an account with this e-mail address already.", code="email-taken")

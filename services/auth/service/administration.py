@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from services.auth.domain.accounts import ADMIN, AccountRepository, User
 from services.auth.domain.audit import AuditEntry, AuditLog, Event
-from services.auth.domain.guessing import GuessRepository
+from services.auth.domain.guessing import GuessRepository, network_of
 from services.auth.domain.revocations import Revocations
 from services.auth.domain.sessions import SessionRepository
 from shared.errors import Conflict, NotFound
@@ -46,13 +46,13 @@ class AdministrationService:
             user = await self._hold(email)
             await self._refuse_last_admin(user, force)
             ended = await self._sessions.end_sessions(user.user_id, "account locked")
-            if not user.is_locked or ended.live:
+            if not user.is_locked or ended.session_count:
                 await self._accounts.lock_user(user.user_id)
-                details = {"sessions": str(ended.live), **({"reason": reason} if reason else {})}
+                details = {"sessions": str(ended.session_count), **({"reason": reason} if reason else {})}
                 await self._audit.write(AuditEntry(Event.ACCOUNT_LOCKED, user.user_id, details=details))
             untold = await self._accounts.unsent_revocations(user.user_id)
         await self._revocations.publish(untold)
-        return ended.live
+        return ended.session_count
 
     async def unlock(self, email: str) -> None:
         """Login is possible again, and what was guessed at the account is forgotten."""
@@ -63,6 +63,14 @@ class AdministrationService:
             had_guesses = await self._guesses.forget_account(user.email, user.user_id)
             if user.is_locked or had_guesses:
                 await self._audit.write(AuditEntry(Event.ACCOUNT_UNLOCKED, user.user_id))
+
+    async def unlock_address(self, address: str) -> str:
+        """What was guessed from there is forgotten. Returns the network that this concerns."""
+        network = network_of(address)
+        async with self._guesses.unit_of_work():
+            if await self._guesses.forget_address(address):
+                await self._audit.write(AuditEntry(Event.ADDRESS_UNLOCKED, details={"network": network}))
+        return network
 
     async def add_role(self, email: str, role: str) -> User:
         """One role more; tokens without it end, and the next ones have it."""

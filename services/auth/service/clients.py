@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.auth.domain.audit import AuditEntry, AuditLog, Event
 from services.auth.domain.clients import (
     CLIENT_RULES,
-    SECRET_BYTES,
+    CLIENT_SECRET_BYTES,
     Client,
     ClientCredentials,
     ClientRefused,
@@ -30,7 +30,7 @@ class ClientService:
     async def add(self, name: str) -> ClientCredentials:
         """A new client; nobody can learn its secret later. Raises Invalid."""
         check([("name", name)], CLIENT_RULES)
-        credentials = ClientCredentials(str(new_id()), secrets.token_urlsafe(SECRET_BYTES))
+        credentials = ClientCredentials(str(new_id()), secrets.token_urlsafe(CLIENT_SECRET_BYTES))
         client_id, name = credentials.client_id, tidy_name(name)
         async with self._repository.unit_of_work():
             await self._repository.add_client(client_id, name, secret_digest(credentials.client_secret))

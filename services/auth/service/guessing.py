@@ -9,6 +9,7 @@ nothing. Whoever checks something that can be guessed does it so:
         await guessing.succeeded(attempt)  # in the unit of work of what the check allows
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
@@ -24,7 +25,9 @@ from services.auth.domain.guessing import (
     network_of,
 )
 from shared.errors import TooManyRequests, Unavailable
-from shared.observability.metrics import GUESSES_REFUSED, GUESSING_LOCKS
+from shared.observability.metrics import GUESSES_REFUSED, GUESSING_LOCKS, expose, start_at_zero
+
+_log = logging.getLogger(__name__)
 
 
 class Guessing:
@@ -33,6 +36,9 @@ class Guessing:
     def __init__(self, guesses: GuessRepository, audit: AuditLog) -> None:
         self._guesses = guesses
         self._audit = audit
+        for counter in (GUESSING_LOCKS, GUESSES_REFUSED):
+            expose(counter)
+            start_at_zero(counter, *((kind.value,) for kind in GuessedAt))
 
     async def admit_login(self, email: str, address: str) -> Attempt:
         """An attempt to log in, counted for the account and for the address. Raises TooManyRequests."""
@@ -71,7 +77,7 @@ class Guessing:
             raise
 
     async def remember_network(self, user_id: UUID, address: str) -> None:
-        """Logged in from there: a lock of the account does not shut that network out."""
+        """Logged in from there: what strangers guess does not shut that network out."""
         await self._guesses.remember_network(user_id, network_of(address))
 
     async def _admit(self, attempt: Attempt) -> Attempt:
@@ -89,6 +95,7 @@ class Guessing:
         whom = None if count.guessed_at is GuessedAt.ADDRESS else user_id
         details = {"kind": str(count.guessed_at), "seconds": f"{count.locked_for.total_seconds():g}"}
         await self._audit.write(AuditEntry(Event.GUESSING_LOCKED, whom, details=details))
+        _log.info("locked for guessing", extra=details)
 
 
 def _refusal(count: Count) -> TooManyRequests:

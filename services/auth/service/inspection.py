@@ -8,31 +8,17 @@ resource servers. The operator trusts each of them to see tokens, and so to end 
 every token. The audit table says which one did.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 from services.auth.domain.accounts import User
 from services.auth.domain.audit import AuditEntry, AuditLog, Event
 from services.auth.domain.clients import Client
-from services.auth.domain.inspection import Standing, StandingRepository
 from services.auth.domain.revocations import Revocation, Revocations, RevokedKind, TokenRevocations
-from services.auth.domain.sessions import Ended, SessionRepository
-from services.auth.revocations import REVOCATION_SLACK, refuses
-from services.auth.tokens import SignedToken, TokenKind
-
-
-class TokenReader(Protocol):
-    """Reads tokens. Every method raises Unavailable while there is no key."""
-
-    async def catch_up(self) -> None:
-        """Know the keys as they are now."""
-
-    def read(self, token: str) -> SignedToken | None:
-        """What a token of ours says; None when we have not signed it, or it has expired by itself."""
-
-    def digest(self, refresh_token: str) -> bytes:
-        """What to look a refresh token up by."""
+from services.auth.domain.sessions import SessionRepository
+from services.auth.domain.standings import Standing, StandingRepository
+from services.auth.domain.tokens import SignedToken, TokenKind, TokenReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +27,14 @@ class ActiveToken:
 
     token: SignedToken
     user: User
+
+
+@dataclass(frozen=True, slots=True)
+class _Revoked:
+    """What became of a token: whether it could be used until now, and what the gateways must hear."""
+
+    was_live: bool
+    revocations: Sequence[Revocation]
 
 
 class InspectionService:
@@ -68,9 +62,7 @@ class InspectionService:
         token = self._tokens.read(presented)
         if token is None:
             return None
-        standing = await self._standings.find_standing(
-            token.session_id, token.claims.token_id, token.claims.key_id
-        )
+        standing = await self._standings.find_standing(token.session_id, token.token_id, token.key_id)
         if standing is None or not _is_active(token, standing):
             return None
         if token.kind is TokenKind.REFRESH and not await self._is_unused(token.session_id, presented):
@@ -87,38 +79,41 @@ class InspectionService:
         if token is None:
             return
         async with self._sessions.unit_of_work():
-            ended = await self._end(token)
-            if ended.live:
+            revoked = await self._revoke(token)
+            if revoked.was_live:
                 await self._audit.write(_entry(token, client))
-        await self._revocations.publish(ended.revocations)
+        await self._revocations.publish(revoked.revocations)
 
     async def _is_unused(self, session_id: UUID, presented: str) -> bool:
         kept = await self._sessions.find_refresh_token(session_id, self._tokens.digest(presented))
         return kept is not None and kept.used_at is None
 
-    async def _end(self, token: SignedToken) -> Ended:
+    async def _revoke(self, token: SignedToken) -> _Revoked:
         if token.kind is TokenKind.REFRESH:
             ended = await self._sessions.end_session(token.session_id, token.user_id, "refresh token revoked")
-            return ended or Ended(0, ())
-        token_id, until = token.claims.token_id, token.expires_at + REVOCATION_SLACK
+            return (
+                _Revoked(False, ()) if ended is None else _Revoked(ended.session_count > 0, ended.revocations)
+            )
         await self._sessions.hold_session(token.session_id)  # of two who revoke at once, one is the first
-        was_live = not await self._token_revocations.is_token_revoked(token_id)
-        return Ended(int(was_live), await self._token_revocations.revoke_token(token_id, until))
+        was_live = not await self._token_revocations.is_token_revoked(token.token_id)
+        revocations = await self._token_revocations.revoke_token(token.token_id, token.expires_at)
+        return _Revoked(was_live, revocations)
 
 
 def _is_active(token: SignedToken, standing: Standing) -> bool:
     """The signature is right. The rest is the database's to say."""
     is_in_time = standing.now < token.expires_at
     is_its_own = standing.user.user_id == token.user_id
-    revocations = [each for each in standing.revocations if _concerns(each, token.kind)]
-    return is_in_time and is_its_own and standing.is_good and not refuses(revocations, token.claims)
+    is_revoked = any(_refuses(each, token) for each in standing.revocations)
+    return is_in_time and is_its_own and standing.is_good and not is_revoked
 
 
-def _concerns(revocation: Revocation, kind: TokenKind) -> bool:
+def _refuses(revocation: Revocation, token: SignedToken) -> bool:
     """A user's revocation (a change of roles, say) leaves the session, whose next access tokens are good."""
-    return kind is TokenKind.ACCESS or revocation.kind is not RevokedKind.USER
+    is_concerned = token.kind is TokenKind.ACCESS or revocation.kind is not RevokedKind.USER
+    return is_concerned and revocation.refuses(token.issued_at)
 
 
 def _entry(token: SignedToken, client: Client) -> AuditEntry:
-    details = {"client_id": client.client_id, "kind": token.kind.value, "token_id": token.claims.token_id}
+    details = {"client_id": client.client_id, "kind": token.kind.value, "token_id": token.token_id}
     return AuditEntry(Event.TOKEN_REVOKED, token.user_id, token.session_id, details)

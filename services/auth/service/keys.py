@@ -6,29 +6,25 @@ from datetime import datetime
 
 from services.auth.domain.audit import AuditEntry, AuditLog, Event
 from services.auth.domain.keys import (
+    KeyMaker,
     KeyRepository,
     KeyState,
     KeyTimes,
     StoredKey,
+    algorithm_in_use,
     retired_by_rotation,
-    signing_key,
     succession,
 )
 from services.auth.domain.revocations import Revocations
-from services.auth.key_maker import KeyMaker
-from services.auth.signing_keys import add_key
+from services.auth.service.key_supply import add_key
 from shared.errors import Conflict, NotFound, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class KeyList:
-    """Every key, in the order in which they sign, and the time at which it was so.
-
-    `signing` is the one that auth servers with our setting sign with; None while there is none.
-    """
+    """Every key, in the order in which they sign, and the time at which it was so."""
 
     keys: Sequence[StoredKey]
-    signing: StoredKey | None
     now: datetime
 
 
@@ -51,21 +47,22 @@ class KeyService:
 
     async def keys(self) -> KeyList:
         """What there is."""
-        keys, now = await self._repository.all_keys()
-        return KeyList(keys, signing_key(keys, self._maker.algorithm, now), now)
+        return KeyList(*await self._repository.all_keys())
 
-    async def rotate(self, *, at_once: bool = False) -> StoredKey:
+    async def rotate(self, algorithm: str | None = None, *, at_once: bool = False) -> StoredKey:
         """A new key. The others retire when it signs: `at_once`, or else when every verifier has it.
 
-        Raises Conflict when the keys that there are were sealed by somebody with another setting.
+        It is of `algorithm`, or else of the one in use. Raises Conflict when the keys that there are were
+        sealed by somebody with another setting.
         """
-        made = await self._maker.make()  # outside the lock, because it may take a while
+        made = await self._make(algorithm)
         async with self._repository.locked():
             keys, now = await self._repository.all_keys()
             new = replace(made, signs_from=now if at_once else now + self._times.ahead)
-            for key in retired_by_rotation(keys, new.signs_from, self._times):
+            retired = retired_by_rotation(keys, new.signs_from, self._times)
+            for key in retired:
                 await self._repository.set_times(key)
-            await self._add(new, "rotation", keys, now)
+            await self._add(new, "rotation", keys, now, retired)
         return new
 
     async def revoke(self, key_id: str) -> KeyState:
@@ -74,7 +71,7 @@ class KeyService:
         Returns, with what the key was before, when no gateway that is up to date takes its tokens any more.
         Raises NotFound; Conflict when it was revoked before, or as `rotate` does.
         """
-        made = await self._maker.make()  # in case that nothing else may sign
+        made = await self._make()  # in case that nothing else may sign
         async with self._repository.locked():
             keys, now = await self._repository.all_keys()
             revoked = _unrevoked(keys, key_id)
@@ -91,12 +88,23 @@ class KeyService:
         await self._revocations.publish(revocations)
         return was
 
-    async def _add(self, new: StoredKey, why: str, beside: Sequence[StoredKey], now: datetime) -> None:
+    async def _make(self, algorithm: str | None = None) -> StoredKey:
+        """Outside the lock, because it may take a while."""
+        return await self._maker.make(algorithm or algorithm_in_use(*await self._repository.all_keys()))
+
+    async def _add(
+        self,
+        new: StoredKey,
+        why: str,
+        beside: Sequence[StoredKey],
+        now: datetime,
+        retired: Sequence[StoredKey] = (),
+    ) -> None:
         """Who cannot open the keys `beside` it would seal one that the auth servers cannot open."""
         for key in beside:
             if key.revoked_at is None and key.signs_until_at_last > now:
                 self._check(key)
-        await add_key(self._repository, self._audit, new, why)
+        await add_key(self._repository, self._audit, new, why, retired)
 
     def _check(self, key: StoredKey) -> None:
         try:

@@ -5,20 +5,20 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from services.auth.domain.accounts import AccountRepository, User
+from services.auth.domain.accounts import User
 from services.auth.domain.audit import AuditEntry, AuditLog, Event
 from services.auth.domain.guessing import Attempt
-from services.auth.domain.passwords import PasswordRepository, Passwords, StoredPassword
+from services.auth.domain.passwords import Passwords, StoredPassword
 from services.auth.domain.second_factor import SecondFactor, SecondFactorRequired, SecondFactorWrong
 from services.auth.domain.sessions import (
     Origin,
     RefreshToken,
     Session,
     SessionLifetimes,
-    SessionRepository,
     TokenMaker,
     Tokens,
 )
+from services.auth.domain.users import UserRepositories
 from services.auth.service.guessing import Guessing
 from shared.errors import Unauthenticated, Unavailable
 from shared.ids import new_id
@@ -51,20 +51,18 @@ class LoginService:
 
     def __init__(
         self,
-        accounts: AccountRepository,
-        sessions: SessionRepository,
+        users: UserRepositories,
         passwords: Passwords,
-        stored_passwords: PasswordRepository,
         second_factor: SecondFactor,
         guessing: Guessing,
         tokens: TokenMaker,
         lifetimes: SessionLifetimes,
         audit: AuditLog,
     ) -> None:
-        self._accounts = accounts
-        self._sessions = sessions
+        self._accounts = users.accounts
+        self._stored_passwords = users.passwords
+        self._sessions = users.sessions
         self._passwords = passwords
-        self._stored_passwords = stored_passwords
         self._second_factor = second_factor
         self._guessing = guessing
         self._tokens = tokens

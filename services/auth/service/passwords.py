@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
-from services.auth.domain.accounts import AccountRepository, User
+from services.auth.domain.accounts import User
 from services.auth.domain.audit import AuditEntry, AuditLog, Event
 from services.auth.domain.guessing import Proof
-from services.auth.domain.passwords import PasswordPolicy, PasswordRepository, Passwords, StoredPassword
+from services.auth.domain.passwords import PasswordPolicy, Passwords, StoredPassword
 from services.auth.domain.revocations import Revocations
-from services.auth.domain.sessions import SessionRepository
+from services.auth.domain.users import UserRepositories
 from services.auth.service.guessing import Guessing
 from shared.errors import Conflict, FieldError, Invalid, Unauthenticated
 from shared.rules import check
@@ -28,18 +28,16 @@ class PasswordService:
 
     def __init__(
         self,
-        accounts: AccountRepository,
-        sessions: SessionRepository,
-        stored: PasswordRepository,
+        users: UserRepositories,
         passwords: Passwords,
         policy: PasswordPolicy,
         guessing: Guessing,
         revocations: Revocations,
         audit: AuditLog,
     ) -> None:
-        self._accounts = accounts
-        self._sessions = sessions
-        self._stored = stored
+        self._accounts = users.accounts
+        self._stored = users.passwords
+        self._sessions = users.sessions
         self._passwords = passwords
         self._policy = policy
         self._guessing = guessing
@@ -70,7 +68,7 @@ class PasswordService:
                 await self._check_nothing_has_changed(user_id, session_id, stored)
                 await self._stored.change(user_id, new_hash)
                 await self._guessing.succeeded(attempt)
-                details = {"sessions": str(ended.live)}
+                details = {"sessions": str(ended.session_count)}
                 await self._audit.write(AuditEntry(Event.PASSWORD_CHANGED, user_id, session_id, details))
         await self._revocations.publish(ended.revocations)
 

@@ -42,7 +42,7 @@ class SessionService:
             ended = await self._repository.end_session(session_id, user_id, "ended by its user")
             if ended is None:
                 raise NotFound("There is no such session.")
-            if ended.live:
+            if ended.session_count:
                 await self._audit.write(AuditEntry(Event.SESSION_ENDED, user_id, session_id))
         await self._revocations.publish(ended.revocations)
 
@@ -50,8 +50,8 @@ class SessionService:
         """End the sessions in `scope`, seen from that session."""
         async with self._repository.unit_of_work():
             ended = await self._end_all_in(scope, user_id, session_id)
-            if ended.live:
-                details = {"scope": scope.value, "sessions": str(ended.live)}
+            if ended.session_count:
+                details = {"scope": scope.value, "sessions": str(ended.session_count)}
                 await self._audit.write(AuditEntry(Event.LOGGED_OUT, user_id, session_id, details))
         await self._revocations.publish(ended.revocations)
 
@@ -60,7 +60,7 @@ class SessionService:
         match scope:
             case LogoutScope.LOCAL:
                 ended = await self._repository.end_session(session_id, user_id, reason)
-                return ended or Ended(live=0, revocations=())
+                return ended or Ended(session_count=0, revocations=())
             case LogoutScope.OTHERS:
                 return await self._repository.end_sessions(user_id, reason, spared=session_id)
             case LogoutScope.GLOBAL:

@@ -6,17 +6,16 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from auth_server import MIGRATIONS, Parts
-from services.auth.passwords import BcryptPasswords
-from services.auth.repository.revocations import PostgresRevocationRepository
+from auth_server import MIGRATIONS, routes
 from services.auth.revocations import RevocationSpreader
 from services.auth.settings import AuthSettings
+from services.auth.wiring import AuthServices, opened_services
 from shared.auth import jwt
 from shared.auth.identity import IdentitySigner
 from shared.auth.jwk import ALGORITHMS
@@ -75,7 +74,7 @@ class AuthServer:
     handler: Handler
     database: Database
     store: RevocationStore
-    parts: Parts
+    services: AuthServices
     revocations: RevocationSpreader
 
     async def call(
@@ -115,7 +114,7 @@ class AuthServer:
         """What the access token of a login says, once it is verified like a gateway does."""
         return jwt.verify(
             answer.document["access_token"],
-            self.parts.keys.published,
+            self.services.key_ring.published,
             now=time.time(),
             issuer=TOKENS.issuer,
             audience=TOKENS.audience,
@@ -151,19 +150,16 @@ async def auth_server(
             }
         )
     )
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(database_url, MIGRATIONS))
+    async with (
+        Database(database_url, MIGRATIONS) as database,
+        opened_services(database, settings) as services,
+    ):
         await database.wait_until_migrated()
-        store = await stack.enter_async_context(RevocationStore(redis_url))
-        passwords = BcryptPasswords(settings.bcrypt_cost)
-        stack.callback(passwords.close)
-        stored_revocations = PostgresRevocationRepository(database, settings.revocation_lifetime)
-        revocations = RevocationSpreader(stored_revocations, store)
-        parts = Parts(database, settings, passwords, stored_revocations, revocations)
-        await parts.keys.load()
+        await services.key_supply.ensure()
         service = ServiceSettings("auth", "127.0.0.1", 0, database_url, {"gateway": IDENTITY_KEY})
-        handler = service_handler(service, parts.routes(), Readiness())
-        yield AuthServer(handler, database, store, parts, revocations)
+        handler = service_handler(service, routes(services), Readiness())
+        ground = services.ground
+        yield AuthServer(handler, database, ground.store, services, ground.spreader)
 
 
 @pytest.fixture

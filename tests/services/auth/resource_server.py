@@ -25,7 +25,7 @@ class ResourceServer:
 
     @classmethod
     async def register(cls, auth: AuthServer, name: str = "Warehouse") -> Self:
-        return cls(auth, await auth.parts.clients.add(name))
+        return cls(auth, await auth.services.clients.add(name))
 
     async def introspect(self, token: str, **more: str) -> Answer:
         return await self.post("/auth/introspect", urlencode({"token": token, **more}))

@@ -135,6 +135,6 @@ async def test_cleaning_up_and_counting_do_not_wait_for_each_other_for_ever(
     for _ in range(5):
         await servers[0].execute("UPDATE guesses SET last_attempt_at = '2020-01-01', locked_until = NULL")
         counted = [log_in(servers[0], email, "wrong") for email in emails * 2]
-        cleaned = [servers[1].parts.stored_guesses.drop_forgotten() for _ in range(10)]
+        cleaned = [servers[1].services.stored.guesses.drop_forgotten() for _ in range(10)]
         statuses, _ = await asyncio.gather(asyncio.gather(*counted), asyncio.gather(*cleaned))
         assert set(statuses) == {401}

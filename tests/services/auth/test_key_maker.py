@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from services.auth.key_maker import GENERATE, KeyMaker, read_encryption_key, thumbprint
+from services.auth.key_maker import GENERATE, SealingKeyMaker, read_encryption_key, thumbprint
 from services.auth.sealing import CannotUnseal, key_from, seal, unseal
 from shared.auth.jwk import parse_key
 from shared.config import ConfigError, Secret
@@ -12,20 +12,20 @@ from tests.services.auth.conftest import ENCRYPTION_KEY, encryption_key_text
 
 @pytest.mark.parametrize("algorithm", GENERATE)
 async def test_a_key_is_made_sealed_and_opened(algorithm: str) -> None:
-    made = await KeyMaker(ENCRYPTION_KEY, algorithm).make()
+    made = await SealingKeyMaker(ENCRYPTION_KEY, algorithm).make()
     published = parse_key(made.public_jwk)
     assert (published.key_id, published.algorithm, published.fault) == (made.key_id, algorithm, "")
     assert "d" not in made.public_jwk
-    opened = KeyMaker(ENCRYPTION_KEY, "ES256").open(made)  # whatever algorithm we would make
+    opened = SealingKeyMaker(ENCRYPTION_KEY, "ES256").open(made)  # whatever algorithm we would make
     assert (opened.key_id, opened.algorithm) == (made.key_id, algorithm)
     assert opened.private.public_key()
     with pytest.raises(Unavailable, match="AUTH_KEY_ENCRYPTION_KEY"):
-        KeyMaker(os.urandom(32), algorithm).open(made)
+        SealingKeyMaker(os.urandom(32), algorithm).open(made)
 
 
 async def test_the_private_part_shows_nowhere() -> None:
-    made = await KeyMaker(ENCRYPTION_KEY, "ES256").make()
-    opened = KeyMaker(ENCRYPTION_KEY, "ES256").open(made)
+    made = await SealingKeyMaker(ENCRYPTION_KEY, "ES256").make()
+    opened = SealingKeyMaker(ENCRYPTION_KEY, "ES256").open(made)
     assert "sealed" not in repr(made)
     assert "private" not in repr(opened)
 

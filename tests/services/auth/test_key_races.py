@@ -56,8 +56,8 @@ async def signs_for_ever(keys: KeyService) -> bool:
 
 
 async def signing(auth: AuthServer) -> str:
-    await auth.parts.keys.load()
-    return auth.parts.keys.signing.key_id
+    await auth.services.key_supply.ensure()
+    return auth.services.key_ring.signing.key_id
 
 
 # Operators and auth servers at the same keys
@@ -73,7 +73,7 @@ async def test_the_first_auth_servers_make_one_key(engines: Engines, database: S
                 for algorithm in ("ES256", "ES256", "EdDSA", "EdDSA")
             )
         )
-        keys = await unrevoked(servers[0].parts.key_service)
+        keys = await unrevoked(servers[0].services.keys)
         assert sorted(key.algorithm for key in keys) == ["ES256", "EdDSA"]
         assert len({await signing(server) for server in servers}) == 1  # the second one is announced
 
@@ -83,8 +83,8 @@ async def test_two_rotations_at_once_are_two_rotations(
     servers: tuple[AuthServer, AuthServer], at_once: bool
 ) -> None:
     """The later one retires the earlier one's key as well, so that one key is left in the end."""
-    keys = servers[0].parts.key_service
-    made = await asyncio.gather(*(server.parts.key_service.rotate(at_once=at_once) for server in servers * 2))
+    keys = servers[0].services.keys
+    made = await asyncio.gather(*(server.services.keys.rotate(at_once=at_once) for server in servers * 2))
     assert len(await unrevoked(keys)) == 1 + len(made)
     (last,) = [key for key in await unrevoked(keys) if key.signs_until is None]
     assert last.signs_from == max(key.signs_from for key in made)
@@ -99,13 +99,13 @@ async def test_a_rotation_while_servers_of_two_algorithms_look_for_a_missing_key
         auth_server(database, engines.redis_url) as old,
         auth_server(database, engines.redis_url, SIGNING_ALGORITHM="EdDSA") as new,
     ):
-        keys = new.parts.key_service
+        keys = new.services.keys
         for _ in range(ROUNDS):
             before = len(await unrevoked(keys))
-            loads = (server.parts.keys.load() for server in (old, new) * 3)
+            loads = (server.services.key_supply.ensure() for server in (old, new) * 3)
             await asyncio.gather(keys.rotate(at_once=True), *loads)
             for server in (old, new) * 3:
-                await server.parts.keys.load()
+                await server.services.key_supply.ensure()
             assert len(await unrevoked(keys)) <= before + 2  # the rotation's, and one for the other algorithm
             assert await signs_for_ever(keys)
 
@@ -113,10 +113,10 @@ async def test_a_rotation_while_servers_of_two_algorithms_look_for_a_missing_key
 async def test_a_key_is_revoked_twice_at_once_and_replaced_once(
     servers: tuple[AuthServer, AuthServer],
 ) -> None:
-    keys = servers[0].parts.key_service
+    keys = servers[0].services.keys
     for _ in range(ROUNDS):
         revoked = await signing(servers[0])
-        attempts = (server.parts.key_service.revoke(revoked) for server in servers)
+        attempts = (server.services.keys.revoke(revoked) for server in servers)
         outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {KeyState, Conflict}
         assert len(await unrevoked(keys)) == 1
@@ -127,7 +127,7 @@ async def test_the_key_that_signs_and_the_one_that_follows_are_revoked_at_once(
     servers: tuple[AuthServer, AuthServer],
 ) -> None:
     """Each of them would be the other's successor."""
-    one, other = (server.parts.key_service for server in servers)
+    one, other = (server.services.keys for server in servers)
     for _ in range(ROUNDS):
         now = await signing(servers[0])
         following = (await one.rotate()).key_id
@@ -137,7 +137,7 @@ async def test_the_key_that_signs_and_the_one_that_follows_are_revoked_at_once(
 
 
 async def test_a_revocation_and_a_rotation_at_once(servers: tuple[AuthServer, AuthServer]) -> None:
-    one, other = (server.parts.key_service for server in servers)
+    one, other = (server.services.keys for server in servers)
     for turn in range(ROUNDS):
         now = await signing(servers[0])
         await asyncio.gather(one.revoke(now), other.rotate(at_once=turn % 2 == 0))
@@ -157,7 +157,7 @@ async def test_a_login_that_begins_after_a_revocation_is_not_signed_with_that_ke
     for _ in range(ROUNDS):
         revoked = await signing(servers[0])
         await asyncio.gather(
-            *(server.log_in() for server in servers * 3), servers[0].parts.key_service.revoke(revoked)
+            *(server.log_in() for server in servers * 3), servers[0].services.keys.revoke(revoked)
         )
         for server in servers:
             tokens = await server.log_in()
@@ -174,7 +174,7 @@ async def test_what_one_server_signs_with_a_new_key_is_good_at_the_other(
     token = (await one.log_in()).document["refresh_token"]
     for turn in range(ROUNDS):
         signer, reader = (one, other) if turn % 2 else (other, one)
-        new = (await signer.parts.key_service.rotate(at_once=True)).key_id
+        new = (await signer.services.keys.rotate(at_once=True)).key_id
         for server in (signer, reader):
             answer = await server.refresh(token)
             assert answer.status == 200
@@ -204,7 +204,7 @@ async def test_no_refresh_fails_while_keys_are_rotated(servers: tuple[AuthServer
         for _ in range(4):
             group.create_task(keep_refreshing())
         for _ in range(2 * ROUNDS):
-            new = (await servers[0].parts.key_service.rotate(at_once=True)).key_id
+            new = (await servers[0].services.keys.rotate(at_once=True)).key_id
             await eventually(partial(signed_with.__contains__, new))
         is_over.set()
 
@@ -213,7 +213,7 @@ async def test_a_slow_reading_does_not_bring_a_revoked_key_back(
     auth: AuthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has seen the keys before the revocation; whoever asks after it gets a reading of their own."""
-    keys, repository = auth.parts.keys, auth.parts.keys._repository
+    keys, repository = auth.services.key_ring, auth.services.key_ring._repository
     has_seen, may_return = asyncio.Event(), asyncio.Event()
     published_keys = repository.published_keys
 
@@ -228,7 +228,7 @@ async def test_a_slow_reading_does_not_bring_a_revoked_key_back(
     async with asyncio.TaskGroup() as group:
         group.create_task(keys.catch_up())
         await has_seen.wait()
-        await auth.parts.key_service.revoke(revoked)
+        await auth.services.keys.revoke(revoked)
         group.create_task(keys.catch_up())
         may_return.set()
     assert keys.signing.key_id != revoked

@@ -2,6 +2,7 @@ import asyncio
 import threading
 import unicodedata
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +11,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.auth.passwords import BcryptPasswords
+from shared import context
+from shared.context import Principal
 from shared.errors import Unavailable
 from tests.waiting import eventually
 
@@ -112,6 +115,33 @@ async def test_the_queue_is_bounded() -> None:
     assert await passwords.hash("x")
     assert REGISTRY.get_sample_value("bcrypt_queue") == 0
     assert REGISTRY.get_sample_value("bcrypt_hashes_running") == 0
+
+
+def from_address(passwords: BcryptPasswords, address: str) -> "asyncio.Task[str]":
+    surroundings = copy_context()
+    surroundings.run(context.principal.set, Principal(client_address=address))
+    return asyncio.get_running_loop().create_task(passwords.hash("x"), context=surroundings)
+
+
+async def test_one_address_cannot_keep_all_others_out() -> None:
+    passwords = BcryptPasswords(cost=6, at_once=1, waiting=8)
+    flood = [from_address(passwords, "192.0.2.1") for _ in range(50)]
+    await asyncio.sleep(0)
+    others = [from_address(passwords, f"198.51.100.{number}") for number in range(3)]
+    refused = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(each, Unavailable) for each in refused) == 50 - 1 - 8 + 3
+    assert all(await asyncio.gather(*others))
+
+
+async def test_who_gives_up_when_its_turn_has_come_passes_it_on() -> None:
+    passwords = BcryptPasswords(cost=4, at_once=1, waiting=4)
+    for _ in range(20):
+        first, second, third = (asyncio.create_task(passwords.hash("x")) for _ in range(3))
+        await first
+        second.cancel()
+        assert await third
+        await asyncio.gather(second, return_exceptions=True)
+    await eventually(lambda: REGISTRY.get_sample_value("bcrypt_hashes_running") == 0)
 
 
 async def test_who_gives_up_waiting_leaves_the_queue() -> None:

@@ -6,9 +6,10 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from services.auth.upkeep import SPREAD_SECONDS, Duty, repeatedly
+from services.auth.upkeep import SPREAD_SECONDS
 from shared.auth.revocation_mirror import RevocationMirror
 from shared.context import Principal
+from shared.duties import Duty, repeatedly
 from shared.tasks import background
 from tests.engines import Engines
 from tests.services.auth.conftest import AuthServer, auth_server

@@ -85,7 +85,7 @@ async def test_a_code_opens_a_session_or_ends_the_second_factor(auth: AuthServer
         assert (logged_in.status, disabled.status) in {(200, 422), (200, 204)}
         is_there = await auth.query("SELECT confirmed_at IS NOT NULL FROM totp")
         assert is_there == ([(True,)] if disabled.status == 422 else [])
-        await alice.auth.parts.second_factor.remove(alice.user_id)
+        await alice.auth.services.second_factor.remove(alice.user_id)
 
 
 async def test_many_disable_it_once(auth: AuthServer) -> None:

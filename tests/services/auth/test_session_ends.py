@@ -51,13 +51,13 @@ class Scene:
         return (await self.auth.refresh(old)).status
 
     async def lock(self) -> int:
-        return await self.auth.parts.administration.lock(ALICE)
+        return await self.auth.services.administration.lock(ALICE)
 
     async def give_role(self) -> int:
-        return len((await self.auth.parts.administration.add_role(ALICE, "support")).roles)
+        return len((await self.auth.services.administration.add_role(ALICE, "support")).roles)
 
     async def take_role(self) -> int:
-        return len((await self.auth.parts.administration.remove_role(ALICE, "user")).roles)
+        return len((await self.auth.services.administration.remove_role(ALICE, "user")).roles)
 
 
 Call = Callable[[Scene], Awaitable[int]]
@@ -112,7 +112,7 @@ async def test_what_is_issued_afterwards_is_let_in(scene: Scene, gateway: Revoca
     call, expected, _ = WAYS[way]
     old = scene.claims()["first"]
     assert await call(scene) == expected
-    await scene.auth.parts.administration.unlock(ALICE)
+    await scene.auth.services.administration.unlock(ALICE)
     new = scene.auth.claims(await scene.auth.log_in())
     await eventually(lambda: gateway.refuses(old))
     assert not gateway.refuses(new)

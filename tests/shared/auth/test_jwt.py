@@ -174,6 +174,7 @@ def test_a_refresh_token_is_another_kind() -> None:
         ({"crit": []}, "forbidden-header"),
         ({"crit": ["exp"]}, "forbidden-header"),
         ({"b64": True}, "forbidden-header"),
+        ({"b64": False}, "forbidden-header"),
         ({"jku": "https://evil.example/jwks.json"}, "forbidden-header"),
         ({"jwk": p256_jwk()}, "forbidden-header"),
         ({"x5u": "https://evil.example/cert"}, "forbidden-header"),
@@ -410,10 +411,11 @@ def test_a_wrong_claim_is_refused(change: dict[str, Any], expected: str) -> None
     assert reason(sign(claims={**CLAIMS, **change})) == expected
 
 
-@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
-def test_a_time_is_a_finite_number(value: bytes) -> None:
-    payload = json.dumps({**CLAIMS, "exp": "HERE"}).encode().replace(b'"HERE"', value)
-    assert reason(sign_raw(json.dumps(HEADER).encode(), payload)) in {"payload", "bad-exp"}
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999"])
+def test_a_time_is_a_finite_number(claim: str, value: bytes) -> None:
+    payload = json.dumps({**CLAIMS, claim: "HERE"}).encode().replace(b'"HERE"', value)
+    assert reason(sign_raw(json.dumps(HEADER).encode(), payload)) in {"payload", f"bad-{claim}"}
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b'"x"', b"1", b"{", b'{"sub":"a","sub":"b"}'])

@@ -256,6 +256,21 @@ async def test_a_remembered_token_is_refused_once_revoked(world: World, kind: Ki
     assert "revoked" in (await world.refusal(("Authorization", f"Bearer {token}")))[1]
 
 
+@pytest.mark.parametrize("is_remembered", [True, False])
+async def test_nothing_is_fetched_for_a_revoked_key(world: World, is_remembered: bool) -> None:
+    token = world.issuer.token()
+    if is_remembered:
+        await world.ask_with(token)
+    await world.revoke(Kind.KEY, "k1")
+    await eventually(lambda: world.mirror.refuses_key("k1"))
+    world.issuer.published = {"k2": KEY}
+    await world.ask_with(world.issuer.token(kid="k2", sid="s-2"))
+    assert "k1" not in world.keys.keys
+    fetches = world.issuer.fetches
+    assert "revoked" in (await world.refusal(("Authorization", f"Bearer {token}")))[1]
+    assert world.issuer.fetches == fetches
+
+
 async def test_another_session_goes_on(world: World) -> None:
     await world.revoke(Kind.SESSION, "s-1")
     await eventually_refused(world, world.issuer.token())

@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY, Gauge
 from shared.config import CHECKOUT
 from shared.observability import metrics
 
-OWNED = ("auth_tokens_remembered", "revocation_", "bcrypt_")
+OWNED = ("auth_tokens_remembered", "auth_guess", "revocation_", "bcrypt_")
 
 
 def test_a_process_shows_only_what_it_has() -> None:

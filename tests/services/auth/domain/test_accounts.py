@@ -44,6 +44,8 @@ def test_an_address_is_judged_by_its_syntax_only(email: str) -> None:
         "a\x00@b",
         "a\r\nBcc: x@b",
         "<a@b>",
+        "a\u200b@b",
+        "\u202ea@b",
         "a@b,c@d",
         "a" * 65 + "@b",
         "a@" + ".".join(["b" * 60] * 5),
@@ -64,7 +66,7 @@ def test_no_text_breaks_the_rules(text: str) -> None:
 def test_a_display_name_is_one_line() -> None:
     assert display_name_fault(" Ada ") is None
     assert display_name_fault("x" * 100) is None
-    for name in ("", "   ", "x" * 101, "a\nb", "a\x00b", "a\u2028b"):
+    for name in ("", "   ", "x" * 101, "a\nb", "a\x00b", "a\u2028b", "a\u202eb"):
         assert display_name_fault(name)
 
 
@@ -78,3 +80,10 @@ def test_what_nobody_types_is_not_composed() -> None:
 def test_a_name_typed_in_parts_is_as_long_as_it_looks() -> None:
     assert display_name_fault("\u1112\u1161\u11ab" * 100) is None
     assert email_key("E\u0301@example.com") == "\u00e9@example.com"
+
+
+@pytest.mark.parametrize("email", ["alice\0@example.com", "alice@example.com\0", "\ud800alice@example.com"])
+def test_what_the_database_cannot_hold_is_looked_up_as_what_nobody_can_have(email: str) -> None:
+    assert email_fault(email) == "Is not an e-mail address"
+    assert email_fault(email_key(email)) == "Is not an e-mail address"
+    assert email_key(email).replace(" ", "") == "alice@example.com"

@@ -23,6 +23,6 @@ def test_names(name: str) -> None:
     assert client_name_fault(name) is None
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x1b[2J"])
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x1b[2J", "a" + "\u0301\u0316" * 250_000])
 def test_names_that_are_none(name: str) -> None:
     assert client_name_fault(name)

@@ -44,7 +44,9 @@ def key(
         (key(signs_until=2), 2, KeyState.RETIRING),
         (key(signs_until=2), 2 + 30 * 24 * 60 - 0.01, KeyState.RETIRING),
         (key(signs_until=2), 2 + 30 * 24 * 60, KeyState.RETIRED),
-        (key(signs_from=9, signs_until=2), 3, KeyState.RETIRING),  # another was rotated in before it signed
+        (key(signs_from=9, signs_until=2), 1, KeyState.SUPERSEDED),  # another was rotated in before it signed
+        (key(signs_from=9, signs_until=2), 90_000, KeyState.SUPERSEDED),
+        (key(signs_from=9, signs_until=2, revoked_at=START), 3, KeyState.REVOKED),
         (key(revoked_at=START), 0, KeyState.REVOKED),
         (key(signs_from=1, revoked_at=START), 0, KeyState.REVOKED),
     ],
@@ -89,6 +91,14 @@ def test_a_rotation_retires_all_that_could_sign_beside_the_new_key() -> None:
     assert [each.key_id for each in retired] == ["a", "other", "announced"]
     assert {each.signs_until for each in retired} == {moment}
     assert {each.published_until for each in retired} == {moment + TIMES.behind}
+
+
+def test_a_key_that_gives_way_before_it_signs_is_not_published_for_tokens_that_it_never_signed() -> None:
+    keys = [key("signs"), key("announced", 6)]
+    signed, announced = retired_by_rotation(keys, START + MINUTE, TIMES)
+    assert signed.published_until == START + MINUTE + TIMES.behind
+    assert (announced.signs_until, announced.published_until) == (START + MINUTE, START + MINUTE)
+    assert announced.state_at(START + MINUTE) is KeyState.SUPERSEDED
 
 
 # What follows when a key is revoked
@@ -144,10 +154,15 @@ class Operator:
     keys: dict[str, StoredKey] = field(default_factory=dict)
     made_at: dict[str, datetime] = field(default_factory=dict)
     in_haste: set[str] = field(default_factory=set)
+    signed_until: dict[str, datetime] = field(default_factory=dict)  # of those that had the time to
     names: "count[int]" = field(default_factory=count)
 
     def wait(self, minutes: float) -> None:
-        self.now += minutes * MINUTE
+        start, self.now = self.now, self.now + minutes * MINUTE
+        for each in self.keys.values():
+            end = min(each.signs_until_at_last, self.now)
+            if each.revoked_at is None and max(each.signs_from, start) < end:
+                self.signed_until[each.key_id] = end
 
     def serve(self, algorithm: str) -> bool:
         """What every auth server does several times a second; whether it has made a key."""
@@ -183,7 +198,10 @@ class Operator:
         for each in living:
             assert (each.signs_until is None) == (each.published_until is None)
             if each.signs_until is not None and each.published_until is not None:
-                assert each.published_until - each.signs_until >= TIMES.behind
+                behind = TIMES.behind if each.ever_signs else timedelta(0)
+                assert each.published_until - each.signs_until == behind
+            if each.key_id in self.signed_until:
+                assert (each.published_until or NEVER) >= self.signed_until[each.key_id] + TIMES.behind
             if each.key_id not in self.in_haste:
                 assert each.signs_from - self.made_at[each.key_id] >= TIMES.ahead
 

@@ -93,7 +93,7 @@ async def test_without_one_token(warehouse: ResourceServer, target: str, form: s
 async def test_a_removed_client_is_refused_at_once(auth: AuthServer, warehouse: ResourceServer) -> None:
     token = (await logged_in(auth)).document["access_token"]
     assert await warehouse.is_active(token)
-    await auth.parts.clients.remove(warehouse.credentials.client_id)
+    await auth.services.clients.remove(warehouse.credentials.client_id)
     assert refusal(await warehouse.introspect(token)) == (401, "invalid_client")
     assert refusal(await warehouse.revoke(token)) == (401, "invalid_client")
 
@@ -107,7 +107,7 @@ async def test_the_secret_is_kept_as_a_digest_only(auth: AuthServer, warehouse: 
 
 async def test_clients_come_and_go_in_the_audit_table(auth: AuthServer, warehouse: ResourceServer) -> None:
     client_id = warehouse.credentials.client_id
-    await auth.parts.clients.remove(client_id)
+    await auth.services.clients.remove(client_id)
     rows = await auth.query("SELECT event, details FROM audit WHERE event LIKE 'client-%' ORDER BY audit_id")
     assert rows == [
         ("client-added", {"client_id": client_id, "name": "Warehouse"}),
@@ -116,6 +116,12 @@ async def test_clients_come_and_go_in_the_audit_table(auth: AuthServer, warehous
 
 
 # Introspection
+
+
+@pytest.mark.parametrize("token", ["\0", "a.b.c\0", "\0.\0.\0"])
+async def test_a_token_with_a_nul_is_none_of_ours(warehouse: ResourceServer, token: str) -> None:
+    assert not await warehouse.is_active(token)
+    assert (await warehouse.revoke(token)).status == 200
 
 
 async def test_an_access_token(auth: AuthServer, warehouse: ResourceServer) -> None:
@@ -216,7 +222,7 @@ async def test_new_roles_end_the_tokens_with_the_old_ones(
 
 def signed(auth: AuthServer, token: str, header: dict[str, Any], **claims: Any) -> str:
     """`token` with another header and other claims, signed with the real key."""
-    key = auth.parts.keys.signing
+    key = auth.services.key_ring.signing
     payload = {**pyjwt.decode(token, options={"verify_signature": False}), **claims}
     return pyjwt.encode(
         payload, key.private, algorithm=key.algorithm, headers={"kid": key.key_id, "typ": "at+jwt", **header}

@@ -30,7 +30,7 @@ def assert_code_is_refused(answer: Answer) -> None:
 
 async def events(auth: AuthServer) -> list[Event]:
     kinds = {Event.SECOND_FACTOR_ENABLED, Event.SECOND_FACTOR_DISABLED, Event.RECOVERY_CODE_USED}
-    return [row.entry.event for row in await auth.parts.audit.read() if row.entry.event in kinds]
+    return [row.entry.event for row in await auth.services.audit.read() if row.entry.event in kinds]
 
 
 # Enrolling
@@ -262,8 +262,8 @@ async def test_after_it_was_taken_off_everything_is_new(auth: AuthServer) -> Non
 
 async def test_an_operator_takes_it_off(auth: AuthServer) -> None:
     alice, _ = await enrolled(auth)
-    assert await auth.parts.second_factor.remove(alice.user_id)
-    assert not await auth.parts.second_factor.remove(alice.user_id)
+    assert await auth.services.second_factor.remove(alice.user_id)
+    assert not await auth.services.second_factor.remove(alice.user_id)
     assert (await alice.log_in()).status == 200
     assert await events(auth) == [Event.SECOND_FACTOR_ENABLED, Event.SECOND_FACTOR_DISABLED]
 

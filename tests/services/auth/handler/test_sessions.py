@@ -123,7 +123,9 @@ async def test_ending_one_session_ends_no_other(auth: AuthServer) -> None:
 async def test_ending_it_twice_is_ending_it_once(auth: AuthServer) -> None:
     own, other = await log_in(auth, 2)
     assert (await end(auth, own, other.session_id)).status == 204
+    revocations = await auth.query("SELECT name, revoked_at, expires_at, stored_at FROM revocations")
     assert (await end(auth, own, other.session_id)).status == 204
+    assert await auth.query("SELECT name, revoked_at, expires_at, stored_at FROM revocations") == revocations
     assert await events(auth) == ["signed-up", "session-ended"]
 
 
@@ -147,19 +149,19 @@ async def test_the_session_of_somebody_else_is_nowhere(auth: AuthServer) -> None
 
 async def events(auth: AuthServer) -> list[str]:
     """In order: what users did, without the logins."""
-    entries = [row.entry for row in await auth.parts.audit.read()]
+    entries = [row.entry for row in await auth.services.audit.read()]
     return [entry.event for entry in entries if entry.user_id and entry.event is not Event.LOGGED_IN]
 
 
 async def details(auth: AuthServer, event: Event) -> list[dict[str, Any]]:
-    return [dict(row.entry.details) for row in await auth.parts.audit.read(event=event)]
+    return [dict(row.entry.details) for row in await auth.services.audit.read(event=event)]
 
 
 async def test_entries_say_who_when_and_from_where(auth: AuthServer) -> None:
     own, other = await log_in(auth, 2)
     alice = Principal(own.user_id, own.session_id, client_address="198.51.100.4")
     answer = await end(auth, alice, other.session_id)
-    (row,) = await auth.parts.audit.read(event=Event.SESSION_ENDED)
+    (row,) = await auth.services.audit.read(event=Event.SESSION_ENDED)
     assert (row.actor, row.address, row.email) == ("client", "198.51.100.4", "alice@example.com")
     assert row.request_id == answer.headers.get("x-request-id")
     assert (str(row.entry.user_id), str(row.entry.session_id)) == (own.user_id, other.session_id)

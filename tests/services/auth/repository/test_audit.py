@@ -16,7 +16,7 @@ from tests.services.auth.conftest import AuthServer
 
 @pytest.fixture
 def log(auth: AuthServer) -> PostgresAuditLog:
-    return auth.parts.audit
+    return auth.services.audit
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ async def test_a_superuser_can_remove_old_rows(engines: Engines, auth: AuthServe
             superuser.execute("DELETE FROM audit WHERE audit_id < %s", [last])
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             superuser.execute("DELETE FROM audit")
-    assert [row.audit_id for row in await auth.parts.audit.read()] == [last]
+    assert [row.audit_id for row in await auth.services.audit.read()] == [last]
 
 
 async def test_time_is_the_databases(auth: AuthServer, log: PostgresAuditLog) -> None:

@@ -14,11 +14,11 @@ ALICE, BOB = "alice@example.com", "bob@example.com"
 async def administration(auth: AuthServer) -> AdministrationService:
     """Of a server where Alice has an account."""
     await auth.sign_up(ALICE)
-    return auth.parts.administration
+    return auth.services.administration
 
 
 async def written(auth: AuthServer, event: Event) -> list[dict[str, str]]:
-    return [dict(row.entry.details) for row in await auth.parts.audit.read(event=event)]
+    return [dict(row.entry.details) for row in await auth.services.audit.read(event=event)]
 
 
 # Locks
@@ -74,7 +74,7 @@ async def test_what_is_done_is_written_down_once(
         await administration.add_role(ALICE, "support")
     for _ in range(2):
         await administration.remove_role(ALICE, "support")
-    rows = await auth.parts.audit.read(user_id=(await administration.account(ALICE)).user_id)
+    rows = await auth.services.audit.read(user_id=(await administration.account(ALICE)).user_id)
     assert [row.entry.event for row in rows] == [
         Event.SIGNED_UP,
         Event.ACCOUNT_LOCKED,
@@ -110,6 +110,20 @@ async def test_roles_come_and_go(auth: AuthServer, administration: Administratio
 
 
 # The last admin
+
+
+async def test_a_granted_role_ends_the_tokens_without_it(
+    auth: AuthServer, administration: AdministrationService
+) -> None:
+    tokens = await auth.log_in()
+    await administration.add_role("Alice@example.com", "support")
+    rows = await auth.query("SELECT kind, name, stored_at IS NOT NULL, revoked_at FROM revocations")
+    before = auth.claims(tokens)
+    assert rows[0][:3] == ("user", before.subject, True)
+    assert before.issued_at <= rows[0][3].timestamp()
+    after = auth.claims(await auth.refresh(tokens.document["refresh_token"]))
+    assert after.roles == {"user", "support"}
+    assert after.issued_at > rows[0][3].timestamp() - 0.001
 
 
 async def test_the_last_admin_stays_unless_forced(

@@ -7,7 +7,7 @@ import pytest
 
 from services.auth.domain.audit import Event
 from services.auth.domain.keys import KeyState, StoredKey
-from services.auth.key_maker import KeyMaker
+from services.auth.key_maker import SealingKeyMaker
 from services.auth.service.keys import KeyService
 from services.auth.signing_keys import PUBLISHED_AHEAD
 from shared.auth.revocation_mirror import RevocationMirror
@@ -21,11 +21,11 @@ IDLE = timedelta(days=30)
 
 @pytest.fixture
 def keys(auth: AuthServer) -> KeyService:
-    return auth.parts.key_service
+    return auth.services.keys
 
 
 def signing(auth: AuthServer) -> str:
-    return auth.parts.keys.signing.key_id
+    return auth.services.key_ring.signing.key_id
 
 
 async def states(keys: KeyService) -> dict[str, KeyState]:
@@ -50,7 +50,7 @@ async def time_passes(auth: AuthServer, time: timedelta) -> None:
 
 
 async def audited(auth: AuthServer, event: Event) -> list[dict[str, str]]:
-    return [dict(row.entry.details) for row in await auth.parts.audit.read(event=event)]
+    return [dict(row.entry.details) for row in await auth.services.audit.read(event=event)]
 
 
 # Rotating
@@ -64,10 +64,10 @@ async def test_the_next_key_is_announced_signs_and_outlives_its_tokens(
     assert await states(keys) == {old: KeyState.SIGNING, new: KeyState.ANNOUNCED}
     assert await published(auth) == {old, new}
     await time_passes(auth, PUBLISHED_AHEAD - timedelta(seconds=5))
-    await auth.parts.keys.load()
+    await auth.services.key_supply.ensure()
     assert signing(auth) == old
     await time_passes(auth, timedelta(seconds=5))
-    await auth.parts.keys.load()
+    await auth.services.key_supply.ensure()
     assert signing(auth) == new
     assert await states(keys) == {old: KeyState.RETIRING, new: KeyState.SIGNING}
     await time_passes(auth, IDLE)
@@ -91,35 +91,49 @@ async def test_in_haste_the_new_key_signs_at_once_and_old_tokens_stay_good(
     assert (await auth.refresh(after.document["refresh_token"])).status == 200
 
 
+async def test_a_key_that_never_signed_leaves_at_once(auth: AuthServer, keys: KeyService) -> None:
+    old, announced = signing(auth), (await keys.rotate()).key_id
+    new = (await keys.rotate(at_once=True)).key_id
+    assert await published(auth) == {old, new}
+    assert await states(keys) == {
+        old: KeyState.RETIRING,
+        new: KeyState.SIGNING,
+        announced: KeyState.SUPERSEDED,
+    }
+    assert await keys.revoke(announced) is KeyState.SUPERSEDED
+    await auth.services.key_supply.ensure()
+    assert signing(auth) == new
+
+
 async def test_a_rotation_is_how_the_algorithm_is_changed_in_haste(engines: Engines) -> None:
     url = engines.new_database()
     async with auth_server(url, engines.redis_url) as before:
         old = signing(before)
     async with auth_server(url, engines.redis_url, SIGNING_ALGORITHM="EdDSA") as auth:
         assert signing(auth) == old
-        await auth.parts.key_service.rotate(at_once=True)
-        await auth.parts.keys.load()
-        assert auth.parts.keys.signing.algorithm == "EdDSA"
-        assert (await find(auth.parts.key_service, old)).signs_until is not None
+        await auth.services.keys.rotate(at_once=True)
+        await auth.services.key_supply.ensure()
+        assert auth.services.key_ring.signing.algorithm == "EdDSA"
+        assert (await find(auth.services.keys, old)).signs_until is not None
 
 
 async def test_every_key_made_is_written_down(auth: AuthServer, keys: KeyService) -> None:
     first = await find(keys, signing(auth))
     new = await keys.rotate()
+    hasty = await keys.rotate(at_once=True)
     assert await audited(auth, Event.KEY_MADE) == [
-        {
-            "key_id": key.key_id,
-            "algorithm": "ES256",
-            "signs_from": key.signs_from.isoformat(),
-            "why": why,
-        }
-        for key, why in ((first, "missing"), (new, "rotation"))
+        {"key_id": key.key_id, "algorithm": "ES256", "signs_from": key.signs_from.isoformat(), **more}
+        for key, more in (
+            (first, {"why": "missing"}),
+            (new, {"why": "rotation", "retires": first.key_id}),
+            (hasty, {"why": "rotation", "retires": f"{first.key_id} {new.key_id}"}),
+        )
     ]
 
 
 async def test_who_cannot_open_the_keys_that_sign_makes_none(auth: AuthServer, keys: KeyService) -> None:
     """It would be sealed so that the auth servers cannot open it."""
-    keys._maker = KeyMaker(bytes(32), "ES256")
+    keys._maker = SealingKeyMaker(bytes(32), "ES256")
     with pytest.raises(Conflict, match="AUTH_KEY_ENCRYPTION_KEY does not open"):
         await keys.rotate()
     assert await states(keys) == {signing(auth): KeyState.SIGNING}
@@ -128,10 +142,9 @@ async def test_who_cannot_open_the_keys_that_sign_makes_none(auth: AuthServer, k
 async def test_who_has_lost_the_setting_revokes_what_nobody_can_open(
     auth: AuthServer, keys: KeyService
 ) -> None:
-    keys._maker = KeyMaker(bytes(32), "ES256")
+    keys._maker = SealingKeyMaker(bytes(32), "ES256")
     await keys.revoke(signing(auth))
-    new = (await keys.keys()).signing
-    assert new is not None
+    (new,) = [key for key in (await keys.keys()).keys if key.revoked_at is None]
     assert keys._maker.open(new).key_id == new.key_id
 
 
@@ -182,7 +195,7 @@ async def test_a_revocation_is_written_down_with_the_key_that_follows(
 async def test_the_announced_key_takes_over(auth: AuthServer, keys: KeyService) -> None:
     old, new = signing(auth), (await keys.rotate()).key_id
     await keys.revoke(old)
-    await auth.parts.keys.load()
+    await auth.services.key_supply.ensure()
     assert signing(auth) == new
     assert len((await keys.keys()).keys) == 2
 
@@ -190,7 +203,7 @@ async def test_the_announced_key_takes_over(auth: AuthServer, keys: KeyService) 
 async def test_without_the_announced_key_the_old_one_goes_on(auth: AuthServer, keys: KeyService) -> None:
     old, announced = signing(auth), (await keys.rotate()).key_id
     assert await keys.revoke(announced) is KeyState.ANNOUNCED
-    await auth.parts.keys.load()
+    await auth.services.key_supply.ensure()
     assert signing(auth) == old
     listed = (await keys.keys()).keys
     assert [key.key_id for key in listed][:2] == [old, announced]

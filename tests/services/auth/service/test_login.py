@@ -27,7 +27,7 @@ async def failures(auth: AuthServer) -> dict[str, int]:
 
 async def reasons(auth: AuthServer) -> list[str]:
     """Why logins failed, as the audit table has it."""
-    return [row.entry.details["reason"] for row in await auth.parts.audit.read(event=Event.LOGIN_FAILED)]
+    return [row.entry.details["reason"] for row in await auth.services.audit.read(event=Event.LOGIN_FAILED)]
 
 
 # What a failure tells
@@ -130,6 +130,35 @@ async def test_an_address_that_nobody_can_have_costs_no_time(auth: AuthServer) -
     assert (await auth.log_in("a" + "\u0316\u0301" * 250_000 + "@example.com")).status == 401
 
 
+@pytest.mark.parametrize("email", ["\0", "alice\0@example.com", "alice@example.com\0", "a\x01\x7f\x9f\n@b"])
+async def test_an_address_with_control_characters_is_one_that_nobody_has(
+    auth: AuthServer, monkeypatch: pytest.MonkeyPatch, email: str
+) -> None:
+    """PostgreSQL's text holds no NUL: it must not be asked for one, nor be asked less."""
+    await auth.sign_up()
+    with watched(monkeypatch) as odd:
+        answer = await auth.log_in(email)
+    with watched(monkeypatch) as unknown:
+        other = await auth.log_in(NOBODY)
+    assert odd == unknown
+    assert answer.status == 401
+    del answer.document["instance"], other.document["instance"]
+    assert answer.document == other.document
+    assert await reasons(auth) == ["unknown-account"] * 2
+    assert await auth.query("SELECT failures FROM guesses ORDER BY kind") == [(1,), (1,), (2,)]
+
+
+async def test_a_nul_in_a_password_or_a_code_is_a_character_like_any_other(auth: AuthServer) -> None:
+    password = f"{PASSWORD}\0 and more"
+    await auth.sign_up(password=password)
+    statuses = [(await auth.log_in(password=each)).status for each in (password, PASSWORD, f"{PASSWORD}\0")]
+    assert statuses == [200, 401, 401]
+    bob, _ = await enrolled(auth, "bob@example.com")
+    answer = await bob.log_in("\0" * 6)
+    assert answer.document["type"] == "urn:plainstack:problem:second-factor-wrong"
+    assert (await bob.disable("123\0456")).status == 422
+
+
 async def test_the_operators_lock_shows_in_the_audit_table_only(auth: AuthServer) -> None:
     await auth.sign_up()
     await operators_lock(auth)
@@ -170,8 +199,8 @@ async def test_what_was_verified_must_still_be_true(
     auth: AuthServer, monkeypatch: pytest.MonkeyPatch, statement: str, reason: str
 ) -> None:
     await auth.sign_up()
-    interrupted = Interrupted(auth.parts.login._passwords, lambda: auth.execute(statement))
-    monkeypatch.setattr(auth.parts.login, "_passwords", interrupted)
+    interrupted = Interrupted(auth.services.login._passwords, lambda: auth.execute(statement))
+    monkeypatch.setattr(auth.services.login, "_passwords", interrupted)
     answer = await auth.log_in()
     assert (answer.status, answer.document["type"]) == (401, "urn:plainstack:problem:invalid-credentials")
     assert await reasons(auth) == [reason]
@@ -185,8 +214,8 @@ async def test_a_hash_that_another_login_has_renewed_is_still_the_same_password(
     await auth.sign_up()
     renewed = bcrypt.hashpw(b"whatever", bcrypt.gensalt(4)).decode()
     statement = f"UPDATE users SET password_hash = '{renewed}'"
-    interrupted = Interrupted(auth.parts.login._passwords, lambda: auth.execute(statement))
-    monkeypatch.setattr(auth.parts.login, "_passwords", interrupted)
+    interrupted = Interrupted(auth.services.login._passwords, lambda: auth.execute(statement))
+    monkeypatch.setattr(auth.services.login, "_passwords", interrupted)
     assert (await auth.log_in()).status == 200
 
 
@@ -220,8 +249,8 @@ async def test_no_login_fails_for_want_of_a_new_hash(
     async with auth_server(url, engines.redis_url) as cheap:
         await cheap.sign_up()
     async with auth_server(url, engines.redis_url, BCRYPT_COST="5") as auth:
-        full = BcryptPasswords(5, at_once=1, waiting=-1)
-        monkeypatch.setattr(auth.parts.login._passwords, "hash", full.hash)
+        full = BcryptPasswords(5, at_once=0, waiting=0)
+        monkeypatch.setattr(auth.services.login._passwords, "hash", full.hash)
         assert (await auth.log_in()).status == 200
         assert (await stored_hash(auth)).startswith("$2b$04$")
         full.close()

@@ -134,7 +134,7 @@ async def test_sessions_that_begin_while_all_are_ended_wait_for_nobody_in_a_circ
 async def test_two_auth_servers_share_one_database(engines: Engines) -> None:
     url = engines.new_database()
     async with auth_server(url, engines.redis_url) as one, auth_server(url, engines.redis_url) as other:
-        assert one.parts.keys.jwks == other.parts.keys.jwks
+        assert one.services.key_ring.jwks == other.services.key_ring.jwks
         await one.sign_up()
         token = (await other.log_in()).document["refresh_token"]
         servers = [one, other] * (AT_ONCE // 2)
@@ -151,7 +151,7 @@ async def test_auth_servers_that_start_at_once_make_one_key(engines: Engines) ->
         others = [auth_server(url, engines.redis_url) for _ in range(4)]
         opened = await asyncio.gather(*(other.__aenter__() for other in others))
         try:
-            assert len({server.parts.keys.jwks for server in opened}) == 1
+            assert len({server.services.key_ring.jwks for server in opened}) == 1
             assert await first.query("SELECT count(*) FROM signing_keys") == [(1,)]
         finally:
             for other in others:
@@ -187,7 +187,7 @@ async def test_no_session_and_no_token_slips_through_a_lock(
 ) -> None:
     """Logins and refreshes run while the operator locks the account."""
     await auth.sign_up()
-    administration = auth.parts.administration
+    administration = auth.services.administration
     for _ in range(ROUNDS):
         tokens = await several_logins(auth)
         answers, _ = await asyncio.gather(used(auth, tokens), administration.lock(ALICE))
@@ -203,7 +203,7 @@ async def test_no_token_with_the_old_roles_survives_their_change(
 ) -> None:
     """Logins and refreshes run while the operator takes a role away."""
     await auth.sign_up()
-    administration = auth.parts.administration
+    administration = auth.services.administration
     for _ in range(ROUNDS):
         await administration.add_role(ALICE, "support")
         tokens = await several_logins(auth)
@@ -221,13 +221,13 @@ async def test_no_token_with_the_old_roles_survives_their_change(
 async def test_no_role_is_lost_when_many_are_given_at_once(auth: AuthServer) -> None:
     await auth.sign_up()
     roles = [f"role-{number}" for number in range(10)]
-    await asyncio.gather(*(auth.parts.administration.add_role(ALICE, role) for role in roles))
-    assert set((await auth.parts.administration.account(ALICE)).roles) == {"user", *roles}
-    assert len(await auth.parts.audit.read(event=Event.ROLES_CHANGED)) == len(roles)
+    await asyncio.gather(*(auth.services.administration.add_role(ALICE, role) for role in roles))
+    assert set((await auth.services.administration.account(ALICE)).roles) == {"user", *roles}
+    assert len(await auth.services.audit.read(event=Event.ROLES_CHANGED)) == len(roles)
 
 
 async def test_the_last_two_admins_cannot_be_locked_at_once(auth: AuthServer) -> None:
-    administration = auth.parts.administration
+    administration = auth.services.administration
     for email in (ALICE, BOB):
         await auth.sign_up(email)
         await administration.add_role(email, "admin")
@@ -242,7 +242,7 @@ async def test_the_last_two_admins_cannot_be_locked_at_once(auth: AuthServer) ->
 async def test_nobody_waits_for_each_other_in_a_circle(auth: AuthServer) -> None:
     """Whatever holds sessions and accounts, all at once: a deadlock would show as 503."""
     await auth.sign_up()
-    administration = auth.parts.administration
+    administration = auth.services.administration
     for _ in range(ROUNDS):
         tokens = await several_logins(auth, 4)
         principals = [auth.claims(each).principal for each in tokens]

@@ -6,17 +6,18 @@ the moment when the session was read.
 
 from uuid import UUID
 
-from services.auth.domain.accounts import User
-from services.auth.domain.inspection import Standing
 from services.auth.domain.revocations import Revocation, RevokedKind
 from services.auth.domain.sessions import Session
+from services.auth.domain.standings import Standing
+from services.auth.repository.accounts import user_of
 from services.auth.repository.revocations import PostgresRevocationRepository
 from services.auth.repository.statements import one
 from shared.db.database import Database
 
 _FIND = """
-    SELECT clock_timestamp(), session_id, user_id, expires_at, ends_by, ended_at,
-        email, display_name, roles, locked_at IS NOT NULL
+    SELECT session_id, sessions.user_id, expires_at, ends_by, ended_at,
+        users.user_id, email, display_name, roles, locked_at IS NOT NULL,
+        clock_timestamp()
     FROM sessions JOIN users USING (user_id) WHERE session_id = %s"""
 
 
@@ -32,10 +33,8 @@ class PostgresStandingRepository:
         row = await one(self._database, _FIND, [session_id])
         if row is None:
             return None
-        now, _, user_id, expires_at, ends_by, ended_at, *account = row
-        session = Session(session_id, user_id, expires_at, ends_by, ended_at)
-        revocations = await self._naming(session, token_id, key_id)
-        return Standing(session, _user(user_id, *account), revocations, now)
+        session, user, now = Session(*row[:5]), user_of(row[5:-1]), row[-1]
+        return Standing(session, user, await self._naming(session, token_id, key_id), now)
 
     async def _naming(self, session: Session, token_id: str, key_id: str) -> list[Revocation]:
         names = {
@@ -45,7 +44,3 @@ class PostgresStandingRepository:
             RevokedKind.KEY: key_id,
         }
         return await self._revocations.naming(names)
-
-
-def _user(user_id: UUID, email: str, display_name: str, roles: list[str], is_locked: bool) -> User:
-    return User(user_id, email, display_name, tuple(roles), is_locked)

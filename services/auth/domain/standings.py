@@ -1,4 +1,4 @@
-"""What the database knows when somebody asks whether a token is good."""
+"""How a token stands: what the database knows when somebody asks whether it is good."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from services.auth.single_flight import SingleFlight
+from shared.single_flight import SingleFlight
 from shared.tasks import background
 from tests.waiting import eventually
 

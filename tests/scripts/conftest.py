@@ -1,0 +1,57 @@
+"""`scripts/admin` as the operator calls it, on a real database."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from shared.config import CHECKOUT, Secret
+from tests.engines import Engines
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Admin:
+    """The operator at the command line."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self._settings = settings
+
+    def run(self, *arguments: str, password: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
+        return self._run([sys.executable, "-m", "scripts.support.admin", *arguments], password, settings)
+
+    def run_in_shell(self, line: str) -> "subprocess.CompletedProcess[str]":
+        return self._run(["/bin/sh", "-c", line], "", {})
+
+    def _run(
+        self, command: list[str], password: str, settings: dict[str, str]
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(  # noqa: PLW1510 - the tests look at the status
+            command,
+            env={**os.environ, **self._settings, **settings},
+            cwd=CHECKOUT,
+            input=password,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def execute(self, statement: bytes) -> None:
+        """Change something behind the server's back."""
+        with psycopg.connect(self._settings["DATABASE_URL_AUTH"]) as connection:
+            connection.execute(statement)
+
+
+@pytest.fixture
+def database_url(engines: Engines) -> Secret:
+    """A fresh database of the auth server."""
+    return engines.new_database()
+
+
+@pytest.fixture
+def admin(engines: Engines, database_url: Secret) -> Admin:
+    database = {"DATABASE_URL_AUTH": database_url.value}
+    return Admin({**engines.settings, **database, "AUTH_KEY_ENCRYPTION_KEY": "A" * 43, "BCRYPT_COST": "4"})
