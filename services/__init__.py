@@ -8,5 +8,6 @@ repository.py  rows ↔ domain; the only place with SQL besides migrations/
 handler.py     HTTP in and out: decode → service → encode; the only place with HTTP types
 main.py        read the settings, connect, wire, serve
 
-`product` is the plainest and the one to read first.
+A layer that has outgrown a file is a folder of that name, one file a concern: `auth` is built so, with its
+wiring beside it and its main in auth_server.py. `product` is the plainest and the one to read first.
 """
