@@ -45,7 +45,7 @@ class Guessing:
         return await self._admit(await self._guesses.count_login(email, address))
 
     async def admit_user(self, user_id: UUID, proof: Proof) -> Attempt:
-        """An attempt of a user to prove once more who it is. Raises TooManyRequests."""
+        """An attempt of a user to prove their identity again. Raises TooManyRequests."""
         return await self._admit(await self._guesses.count_user(user_id, proof))
 
     async def succeeded(self, attempt: Attempt) -> None:
