@@ -30,6 +30,8 @@ FOREIGN = (
 )
 FOREIGN_ENDINGS = tuple(f"{name.upper()}_URL" for name in OFFSETS)
 
+# Two at a time: most of it waits for processes. A file stays in one piece, for its tests may share a system.
+WHOLE_SUITE = ("-n", "2", "--dist", "loadfile")
 RACES = ("-m", "races", "-v")  # -v names each, for whoever wants to know what is tried
 
 
@@ -41,6 +43,8 @@ def isolated_environment(variables: Mapping[str, str], home: Path, port_base: in
 
 def pytest_arguments(arguments: Sequence[str]) -> list[str]:
     """What pytest is told. The word `races`, if it comes first, stands for the tests that are marked so."""
+    if not arguments:
+        return [*WHOLE_SUITE]
     if arguments[:1] == ["races"]:
         return [*RACES, *arguments[1:]]
     return list(arguments)

@@ -1,9 +1,11 @@
 """Fixtures that start whole systems."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from shared.config import CHECKOUT
 from tests.e2e.system import System
 
 NewSystem = Callable[..., System]
@@ -39,6 +41,15 @@ def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def engines_only(tmp_path: Path) -> dict[str, str]:
+    """Settings of the smallest system there is."""
+    lines = [line for line in (CHECKOUT / "Procfile").read_text().splitlines() if "support" in line]
+    path = tmp_path / "Procfile"
+    path.write_text("\n".join(lines) + "\n")
+    return {"PROCFILE": str(path)}
 
 
 @pytest.fixture

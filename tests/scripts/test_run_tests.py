@@ -19,10 +19,14 @@ def test_alone():
 """
 
 
+def test_the_whole_suite_runs_two_tests_at_a_time() -> None:
+    assert pytest_arguments([]) == ["-n", "2", "--dist", "loadfile"]
+
+
 def test_races_come_first_or_are_pytests_own_business() -> None:
     assert pytest_arguments(["races"]) == ["-m", "races", "-v"]
     assert pytest_arguments(["races", "tests/shared", "-x"]) == ["-m", "races", "-v", "tests/shared", "-x"]
-    for others in ([], ["tests/shared"], ["-k", "races"]):
+    for others in (["tests/shared"], ["-k", "races"]):
         assert pytest_arguments(others) == others
 
 

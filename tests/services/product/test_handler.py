@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -21,6 +21,7 @@ from tests.services.product.memory_repository import MemoryProductRepository
 ADMIN = Principal(user_id="a", roles=frozenset({"admin", "customer"}))
 CUSTOMER = Principal(user_id="c", roles=frozenset({"customer"}))
 
+UNKNOWN = "7bf51d0d-5ad3-4291-bac8-14694dff34d2"
 TEA = {"name": "Tea", "description": "Green.", "price": {"amount": 9_800, "currency": "KRW"}}
 
 
@@ -157,7 +158,7 @@ async def test_only_admins_write(catalogue: Catalogue, method: str, target: str)
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-@pytest.mark.parametrize("text", [str(uuid4()), "7", "x" * 36, "%00", "..%2F", "{" + str(uuid4()) + "}"])
+@pytest.mark.parametrize("text", [UNKNOWN, "7", "x" * 36, "%00", "..%2F", f"{{{UNKNOWN}}}"])
 async def test_unknown_products_are_not_found(catalogue: Catalogue, method: str, text: str) -> None:
     assert (await catalogue.ask(method, f"/products/{text}", {})).status == 404
 

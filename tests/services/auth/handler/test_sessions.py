@@ -48,7 +48,7 @@ async def test_the_list_says_where_and_when(auth: AuthServer) -> None:
         "current": True,
     }
     assert all(time.utcoffset() == timedelta(0) for time in times.values())
-    assert abs(times["expires_at"] - times["created_at"] - timedelta(days=30)) < timedelta(seconds=5)
+    assert abs(times["expires_at"] - times["created_at"] - timedelta(days=30)) < timedelta(minutes=1)
 
 
 async def test_a_refresh_moves_the_last_use_and_the_end(auth: AuthServer) -> None:
@@ -99,7 +99,9 @@ async def test_every_bad_parameter_is_named(auth: AuthServer, query: str, fields
     assert {each["field"] for each in answer.document["errors"]} == fields
 
 
-@pytest.mark.parametrize(("method", "target"), [("GET", ""), ("DELETE", f"/{new_id()}")])
+@pytest.mark.parametrize(
+    ("method", "target"), [("GET", ""), ("DELETE", "/0193a5a8-0000-7000-8000-000000000000")]
+)
 async def test_nobody_has_no_sessions(auth: AuthServer, method: str, target: str) -> None:
     assert (await auth.call(method, f"/auth/sessions{target}")).status == 401
 

@@ -1,0 +1,81 @@
+"""Whatever is killed comes back with its data, or leaves nothing behind."""
+
+import os
+import signal
+from contextlib import suppress
+
+import pytest
+
+from scripts.support.keep import FIRST_DELAY
+from scripts.support.records import parent_of
+from tests.e2e.conftest import NewSystem
+from tests.e2e.leftovers import assert_all_have_left
+from tests.e2e.system import System
+from tests.waiting import until
+
+
+@pytest.mark.parametrize("name", ["gateway.1", "auth.1", "product.1", "postgres.1", "valkey.1"])
+def test_a_killed_process_is_back_within_a_second(system: System, name: str) -> None:
+    """The log says that it is tried so soon; how long the machine takes to do it is not our promise."""
+    family = name.partition(".")[0]
+    others = {key: value for key, value in system.records.alive().items() if not key.startswith(family)}
+    said = f"keep: {name} was ended by SIGKILL, starts again in {FIRST_DELAY:g} s"
+    before = system.log().count(said)
+    former = system.kill(name)
+    system.wait_for_successor(name, former, 20)
+    until(lambda: system.log().count(said) > before, 10, f"the log says: {said}")
+    assert FIRST_DELAY < 1
+    system.wait_until_ready()
+    assert {key: system.records.read(key) for key in others} == others
+
+
+@pytest.mark.parametrize("name", ["postgres-server", "valkey-server"])
+def test_a_killed_server_is_back_with_its_data(system: System, name: str) -> None:
+    system.put_row()
+    former = system.kill(name)
+    system.wait_for_successor(name, former, 10)
+    system.wait_until_ready()
+    assert system.has_row()
+
+
+@pytest.mark.parametrize("names", [["up"], ["honcho"], ["valkey.1.keep"], ["up", "honcho"], ["everything"]])
+def test_after_a_kill_the_next_start_finds_all_data(
+    new_system: NewSystem, engines_only: dict[str, str], names: list[str]
+) -> None:
+    system = new_system(engines_only)
+    system.start()
+    system.put_row()
+    if names == ["everything"]:
+        names = list(system.records.alive())
+    for identity in [system.process(name) for name in names]:
+        with suppress(ProcessLookupError):  # dead already, with the one it hangs on
+            os.kill(identity.pid, signal.SIGKILL)
+    system.start()
+    assert system.has_row()
+    assert system.stop() == 0
+    assert_all_have_left(system)
+
+
+def test_a_killed_launcher_leaves_nothing_behind(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.start()
+    system.kill("up")
+    assert_all_have_left(system)
+
+
+def test_a_killed_honcho_leaves_nothing_behind(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+    system = new_system(engines_only)
+    system.start()
+    system.kill("honcho")
+    assert_all_have_left(system)
+
+
+def test_a_keeper_that_honcho_lost_ends_everything(
+    new_system: NewSystem, engines_only: dict[str, str]
+) -> None:
+    """The process between honcho and a keeper is killed: honcho does not notice, so `up` has to."""
+    system = new_system(engines_only)
+    system.start()
+    os.kill(parent_of(system.process("valkey.1.keep").pid), signal.SIGKILL)
+    until(lambda: "valkey.1.keep has gone" in system.log(), 40, "up says what is missing")
+    assert_all_have_left(system)
