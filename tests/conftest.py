@@ -1,12 +1,28 @@
 """Fixtures for every test."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from shared.auth import revocation_store
+from shared.db import pool
 from tests.engines import Engines
 from tests.shared.auth.valkey import Valkey
+
+# Finds what grows without bound, and leaves a machine that stands still for a second alone.
+hypothesis.settings.register_profile("patient", deadline=timedelta(seconds=5))
+hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A race is about who is first, not about how soon: an engine that is slow is not away."""
+    if request.node.get_closest_marker("races"):
+        monkeypatch.setattr(pool, "CHECKOUT_SECONDS", 30.0)
+        monkeypatch.setattr(revocation_store, "ANSWER_SECONDS", 10.0)
 
 
 @pytest.fixture(scope="session")

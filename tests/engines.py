@@ -72,6 +72,7 @@ class Engines:
             assert all(child.poll() is None for child in self._children), self._log()
             assert time.monotonic() < deadline, self._log()
             time.sleep(POLL_SECONDS)
+        self._do_not_wait_for_the_disk()
 
     def stop(self) -> None:
         """Returns when both have left."""
@@ -79,6 +80,12 @@ class Engines:
             child.terminate()
         for child in self._children:
             child.wait()
+
+    def _do_not_wait_for_the_disk(self) -> None:
+        """These data need not outlive the machine, and its disk may be busy for seconds."""
+        with psycopg.connect(self.superuser_url.value, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
 
     def _log(self) -> str:
         return (self.home / "engines.log").read_text()

@@ -37,6 +37,7 @@ class Running:
 
     def __init__(self, environment: Environment, client: Client) -> None:
         self.environment = environment
+        self.failures: dict[str, str] = {}  # what /readyz said the last time
         self._origin = environment.service_url("auth")
         self._client = client
         self._signer = IdentitySigner(SIGNER_NAME, "auth", environment.identity_key(SIGNER_NAME, "auth"))
@@ -72,7 +73,8 @@ class Running:
             status, document = await self.call("GET", "/readyz")
         except ClientError:
             return False
-        return status == 503 and set(document["lasting"]) == set(document["failures"])
+        self.failures = document.get("failures", {})
+        return status == 503 and set(document["lasting"]) == set(self.failures)
 
     async def _is_ready(self) -> bool:
         try:
@@ -135,7 +137,7 @@ async def test_the_story_of_a_login(engines: Engines) -> None:
                 assert not revocations.refuses(claims)
                 await eventually(revocations.is_fresh)
                 assert (await server.call("POST", "/auth/logout", principal=claims.principal))[0] == 204
-                await eventually(lambda: revocations.refuses(claims), seconds=1)
+                await eventually(lambda: revocations.refuses(claims))
 
 
 async def test_the_admin_of_the_settings_can_log_in(engines: Engines) -> None:
@@ -155,9 +157,8 @@ async def test_an_admins_bad_password_is_told_and_waiting_does_not_help(
 ) -> None:
     async with starting(engines, **ADMIN | {"ADMIN_PASSWORD": password}) as server:
         await eventually(server.is_waiting_for_the_operator, DEADLINE)
-        failures = (await server.call("GET", "/readyz"))[1]["failures"]
-        assert list(failures) == ["admin"]
-        assert failures["admin"].startswith("ADMIN_PASSWORD: ")
+        assert list(server.failures) == ["admin"]
+        assert server.failures["admin"].startswith("ADMIN_PASSWORD: ")
 
 
 async def test_an_admin_who_is_there_is_not_asked_for_a_better_password(engines: Engines) -> None:
@@ -174,9 +175,9 @@ async def test_another_encryption_key_is_told_and_waiting_does_not_help(engines:
         pass
     async with starting(engines, **url) as server:
         await eventually(server.is_waiting_for_the_operator, DEADLINE)
-        failures = (await server.call("GET", "/readyz"))[1]["failures"]
-        assert list(failures) == ["signing keys"]
-        assert failures["signing keys"].startswith("AUTH_KEY_ENCRYPTION_KEY does not open signing key ")
+        assert list(server.failures) == ["signing keys"]
+        told = server.failures["signing keys"]
+        assert told.startswith("AUTH_KEY_ENCRYPTION_KEY does not open signing key ")
 
 
 async def test_another_algorithm_is_published_before_it_signs(engines: Engines) -> None:
@@ -203,10 +204,15 @@ async def test_another_algorithm_is_published_before_it_signs(engines: Engines) 
 
 async def test_an_operator_sees_pool_and_queue(engines: Engines) -> None:
     async with running(engines) as server:
-        samples = await server.samples()
-        assert samples['database_pool{state="idle"}'] >= 1
+        samples: dict[str, float] = {}
+
+        async def is_at_rest() -> bool:  # its own duties take connections too, for a moment
+            samples.update(await server.samples())
+            idle, waiting = (samples[f'database_pool{{state="{state}"}}'] for state in ("idle", "waiting"))
+            return idle >= 1 and waiting == 0
+
+        await eventually(is_at_rest, DEADLINE)
         assert samples['database_pool{state="in_use"}'] >= 0
-        assert samples['database_pool{state="waiting"}'] == 0
         assert samples["bcrypt_queue"] == 0
         assert samples["bcrypt_hashes_running"] == 0
 

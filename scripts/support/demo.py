@@ -17,7 +17,7 @@ from scripts.support.settings import read_settings
 from shared.config import Environment
 
 LOGIN_MEMBERS = ("access_token", "token_type", "expires_in", "refresh_token", "session_id")
-LOGOUT_BITES_SECONDS = 1.0  # far more than the gateway needs
+LOGOUT_BITES_SECONDS = 5.0  # far more than the gateway needs
 
 
 class Demo:

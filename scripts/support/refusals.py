@@ -3,6 +3,7 @@
 `keep` writes them, and `up` gives up on the first it sees while it waits for all to be ready.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,8 +27,9 @@ class Refusals:
     def first(self) -> str:
         """One line about one process, whose name it begins with; empty when none has refused."""
         for path in self._paths():
-            process, line = path.name.rpartition(".")[0], path.read_text()
-            return line if line.startswith(f"{process}: ") else f"{process}: {line}"
+            with suppress(FileNotFoundError):  # it has just started again
+                process, line = path.name.rpartition(".")[0], path.read_text()
+                return line if line.startswith(f"{process}: ") else f"{process}: {line}"
         return ""
 
     def forget(self) -> None:

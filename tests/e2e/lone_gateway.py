@@ -59,7 +59,7 @@ class LoneGateway:
 
     def line_of(self, path: str) -> dict[str, Any]:
         """The access log's line for the first request to `path`."""
-        until(lambda: self._find(path=path), 5.0, f"a line for {path} in {self._log.read_text()}")
+        until(lambda: self._find(path=path), 20.0, f"a line for {path} in {self._log.read_text()}")
         return self._find(path=path)
 
     def peak_memory_kb(self) -> int:

@@ -20,6 +20,7 @@ from tests.waiting import until
 
 PASSWORD = "correct horse battery staple"
 LOGOUT_SECONDS = 0.05  # median, from the 204 to the refusal
+REFUSED_SECONDS = 10.0  # by then even where the machine stood still
 PRODUCT = {"name": "Kettle", "description": "", "price": {"amount": 24_000, "currency": "KRW"}}
 
 
@@ -156,22 +157,37 @@ def _is_refused(gateway: Client, token: str) -> bool:
     return gateway.get("/auth/me", token=token).status == 401
 
 
+def _verdict(gateway: Client, token: str) -> int:
+    """What it says as soon as it can tell."""
+    said: list[int] = []
+
+    def can_tell() -> bool:
+        said.append(gateway.get("/auth/me", token=token).status)
+        return said[-1] != 503
+
+    until(can_tell, 15, "a verdict")
+    return said[-1]
+
+
 def test_logout_bites_at_once(gateway: Client, account: Account) -> None:
-    waits = []
+    """A wait is at least one question; what that alone takes is measured beside it."""
+    questions, waits = [], []
     for _ in range(11):
         token = account.token()
+        asked = time.monotonic()
         assert gateway.get("/auth/me", token=token).status == 200
+        questions.append(time.monotonic() - asked)
         assert gateway.post("/auth/logout", token=token).status == 204
         done = time.monotonic()
-        until(partial(_is_refused, gateway, token), 1.0, "a refusal")
+        until(partial(_is_refused, gateway, token), REFUSED_SECONDS, "a refusal")
         waits.append(time.monotonic() - done)
-    assert statistics.median(waits) < LOGOUT_SECONDS
+    assert statistics.median(waits) - statistics.median(questions) < LOGOUT_SECONDS
 
 
 def test_another_session_goes_on(gateway: Client, account: Account) -> None:
     first, second = account.token(), account.token()
     assert gateway.post("/auth/logout", token=first).status == 204
-    until(lambda: gateway.get("/auth/me", token=first).status == 401, 1.0, "a refusal")
+    until(lambda: gateway.get("/auth/me", token=first).status == 401, REFUSED_SECONDS, "a refusal")
     answer = gateway.get("/auth/me", token=first)
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
     assert gateway.get("/auth/me", token=second).status == 200
@@ -181,13 +197,13 @@ def test_another_session_goes_on(gateway: Client, account: Account) -> None:
 
 
 def test_a_store_that_is_away_lets_no_token_in(new_system: Callable[..., System]) -> None:
-    system = new_system({"REVOCATION_STALE_SECONDS": "2"})
+    system = new_system({"REVOCATION_STALE_SECONDS": "5"})
     system.start()
     gateway = system.client()
     account = Account(gateway)
     good, ended = account.token(), account.token()
     assert gateway.post("/auth/logout", token=ended).status == 204
-    until(lambda: gateway.get("/auth/me", token=ended).status == 401, 1.0, "a refusal")
+    until(lambda: gateway.get("/auth/me", token=ended).status == 401, REFUSED_SECONDS, "a refusal")
     server = system.kill("valkey-server", signal.SIGSTOP)  # there, but silent
     until(lambda: gateway.get("/auth/me", token=good).status == 503, 15, "no token is let in")
     refused = gateway.get("/products", token=good)
@@ -198,11 +214,11 @@ def test_a_store_that_is_away_lets_no_token_in(new_system: Callable[..., System]
     assert system.client("gateway_admin").get("/readyz").status == 503
     system.kill("valkey-server", signal.SIGCONT)
     until(lambda: gateway.get("/auth/me", token=good).status == 200, 15, "recovery")
-    assert gateway.get("/auth/me", token=ended).status == 401
+    assert _verdict(gateway, ended) == 401
     system.kill("valkey-server")
     system.wait_for_successor("valkey-server", server, 15)
     until(lambda: gateway.get("/auth/me", token=good).status == 200, 20, "recovery from a restart")
-    assert gateway.get("/auth/me", token=ended).status == 401
+    assert _verdict(gateway, ended) == 401
 
 
 def test_a_wiped_store_lets_no_revoked_token_in(own_system: System) -> None:
@@ -210,7 +226,7 @@ def test_a_wiped_store_lets_no_revoked_token_in(own_system: System) -> None:
     account = Account(gateway)
     good, ended = account.token(), account.token()
     assert gateway.post("/auth/logout", token=ended).status == 204
-    until(lambda: gateway.get("/auth/me", token=ended).status == 401, 1.0, "a refusal")
+    until(lambda: gateway.get("/auth/me", token=ended).status == 401, REFUSED_SECONDS, "a refusal")
     with _store(own_system) as store:
         store.flushall()
     former = own_system.kill("gateway.1")  # one that starts with an empty store knows nothing by itself
@@ -233,7 +249,7 @@ def test_a_wipe_takes_nothing_from_a_gateway_that_runs(system: System, account: 
     gateway = system.client()
     good, ended = account.token(), account.token()
     assert gateway.post("/auth/logout", token=ended).status == 204
-    until(lambda: _is_refused(gateway, ended), 1.0, "a refusal")
+    until(lambda: _is_refused(gateway, ended), REFUSED_SECONDS, "a refusal")
     seen = set()
 
     def is_filled_again() -> object:
@@ -255,7 +271,7 @@ def _store(system: System) -> redis.Redis:
 def test_a_service_that_is_away_is_502_and_the_others_go_on(own_system: System) -> None:
     gateway = own_system.client()
     former = own_system.kill("product.1")
-    until(lambda: gateway.get("/products").status in (200, 502), 1.0, "an answer")
+    until(lambda: gateway.get("/products").status in (200, 502), 10, "an answer")
     assert gateway.get("/.well-known/jwks.json").status == 200
     own_system.wait_for_successor("product.1", former, 10)
     until(lambda: gateway.get("/products").status == 200, 10, "recovery")

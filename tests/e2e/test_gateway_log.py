@@ -56,7 +56,7 @@ def test_the_log_holds_no_password_and_no_token(system: System) -> None:
 
     last = {"X-Request-ID": secrets.token_hex(8)}
     assert gateway.request("POST", "/auth/login", json_body=user, headers=last).status == 200
-    until(lambda: system.log().count(last["X-Request-ID"]) > 1, 5, "gateway and auth server write")
+    until(lambda: system.log().count(last["X-Request-ID"]) > 1, 20, "gateway and auth server write")
     tokens = [answer[kind] for answer in (first, second) for kind in ("access_token", "refresh_token")]
     kept = [file.read_text().strip() for file in (system.home / "secrets").iterdir()]
     log = system.log()

@@ -225,9 +225,9 @@ def test_a_signal_leaves_nothing_running(fresh: Checkout, number: signal.Signals
         silent.accept()[0].close()
         assert _runs_in(fresh.folder)
         setting_up.send_signal(number)
-        assert setting_up.communicate(timeout=5)[1] == b""
+        assert setting_up.communicate(timeout=SECONDS)[1] == b""
     assert setting_up.returncode == status
-    until(lambda: not _runs_in(fresh.folder), 5, "pip has ended")
+    until(lambda: not _runs_in(fresh.folder), SECONDS, "pip has ended")
 
 
 def _runs_in(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.support import readiness as readiness_of_parts
 from scripts.support.parts import Part
 from scripts.support.readiness import Obstacle, why_not_ready
 from scripts.support.records import Records
@@ -28,7 +29,8 @@ class Process:
 
 
 @pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[Process]:
+async def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:
+    monkeypatch.setattr(readiness_of_parts, "ANSWER_SECONDS", 10.0)  # a slow machine is no obstacle
     readiness = Readiness()
     async with serve(Router(operations_routes(readiness)), "127.0.0.1", 0) as server:
         part = Part("any", {"any": Address("127.0.0.1", server.port)}, Records(tmp_path))

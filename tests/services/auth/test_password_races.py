@@ -42,6 +42,7 @@ async def test_no_login_with_the_old_password_survives_the_change(auth: AuthServ
     mine = auth.claims(await auth.log_in()).principal
     outcomes: Counter[int] = Counter()
     for old, new in zip(passwords(), passwords()[1:], strict=False):
+        await auth.execute("DELETE FROM guesses")  # those who were too slow the last time were not guessing
         changed, *logins = await asyncio.gather(
             change(auth, mine, old, new), *(auth.log_in(password=old) for _ in range(6))
         )

@@ -177,7 +177,7 @@ async def test_who_gives_up_on_a_running_hash_does_not_make_room(monkeypatch: py
 
 async def test_the_event_loop_turns_meanwhile() -> None:
     """bcrypt lets go of the interpreter lock; else the loop would turn a few times between two hashes."""
-    passwords = BcryptPasswords(cost=9)
+    passwords = BcryptPasswords(cost=9, at_once=2)
     work = asyncio.gather(*(passwords.hash("x") for _ in range(8)))
     turns = 0
     while not work.done():

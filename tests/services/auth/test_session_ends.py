@@ -102,7 +102,7 @@ async def test_every_end_reaches_the_gateways(scene: Scene, gateway: RevocationM
     claims = scene.claims()
     assert not any(map(gateway.refuses, claims.values()))
     assert await call(scene) == expected
-    await eventually(lambda: all(gateway.refuses(claims[name]) for name in ended), seconds=1.0)
+    await eventually(lambda: all(gateway.refuses(claims[name]) for name in ended))
     assert {name for name, each in claims.items() if gateway.refuses(each)} == ended
 
 

@@ -113,6 +113,7 @@ async def test_head_tells_what_get_would(service: Service) -> None:
     assert head.headers.get("content-length") == got.headers.get("content-length")
 
 
+@pytest.mark.races
 async def test_many_changes_at_once_are_all_counted(service: Service) -> None:
     created, _ = await service.ask("POST", "/products", TEA)
     target = created.headers.get("location") or ""

@@ -160,6 +160,7 @@ async def test_a_search_has_pages_too(products: ProductService) -> None:
     assert [each.product_id.int for each in last.products] == [1]
 
 
+@pytest.mark.races
 async def test_of_many_that_expect_one_version_only_one_succeeds(products: ProductService) -> None:
     created = await products.create(details())
 
@@ -176,6 +177,7 @@ async def test_of_many_that_expect_one_version_only_one_succeeds(products: Produ
     assert (await products.get(created.product_id)).name == f"Name {outcomes.index(True)}"
 
 
+@pytest.mark.races
 async def test_changes_of_different_fields_do_not_lose_each_other(products: ProductService) -> None:
     created = await products.create(details())
     await asyncio.gather(

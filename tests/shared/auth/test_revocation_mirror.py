@@ -1,6 +1,5 @@
 """Store and mirror over a real Valkey that is killed, frozen, wiped and started again."""
 
-import asyncio
 import math
 import signal
 import statistics
@@ -15,7 +14,7 @@ from redis.asyncio import Redis
 
 from shared.auth.jwt import Claims
 from shared.auth.revocation_list import Kind, Revocation
-from shared.auth.revocation_mirror import RevocationMirror
+from shared.auth.revocation_mirror import PING_SECONDS, RevocationMirror
 from shared.auth.revocation_store import MARKER, SIGNING_KEYS_CHANGED, RevocationStore
 from shared.config import Secret
 from shared.errors import Unavailable
@@ -24,7 +23,7 @@ from tests.shared.auth.sample_claims import claims
 from tests.shared.auth.valkey import Valkey
 from tests.waiting import eventually
 
-STALE_SECONDS = 1.5  # longer than a ping's interval, short enough to see it pass
+STALE_SECONDS = 3.0  # longer than a few pings take, short enough to see it pass
 
 
 @pytest.fixture
@@ -234,7 +233,7 @@ async def test_it_only_adds(store: RevocationStore, valkey: Valkey) -> None:
 
 async def test_an_entry_leaves_by_its_own_expiry(store: RevocationStore, valkey: Valkey) -> None:
     async with fresh_mirror(valkey, store) as opened:
-        await store.write([session("short", seconds=1), session("long")])
+        await store.write([session("short", seconds=3), session("long")])
         await eventually(lambda: opened.refuses(of_session("short")))
         await eventually(lambda: not opened.refuses(of_session("short")))
         assert opened.refuses(of_session("long"))
@@ -278,10 +277,9 @@ async def test_a_wipe_that_is_soon_restored_is_not_felt(store: RevocationStore, 
     async with fresh_mirror(valkey, store) as opened:
         valkey.client.flushall()
         await store.restore(nothing)
-        until = time.monotonic() + 2 * STALE_SECONDS
-        while time.monotonic() < until:
-            assert opened.is_fresh()
-            await asyncio.sleep(0.02)
+        restored = time.monotonic()
+        await eventually(lambda: opened._last_proof > restored + PING_SECONDS)  # by a ping that came after
+        assert opened.is_fresh()
 
 
 async def test_a_killed_store_makes_it_stale_and_a_restored_one_fresh(
@@ -395,7 +393,7 @@ async def test_other_keys_call_whoever_waits_for_them(store: RevocationStore, va
         await eventually(opened.is_fresh)
         before = len(calls)
         await store.announce_signing_keys()
-        await eventually(lambda: len(calls) == before + 1)
+        await eventually(lambda: len(calls) > before)
 
 
 async def test_a_big_store_is_loaded_and_stays_live(store: RevocationStore, valkey: Valkey) -> None:

@@ -2,14 +2,15 @@
 
 import importlib.util
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import redis
 
+from scripts.support.free_ports import free_port_base
 from shared.config import Secret
+from shared.ports import port_of
 
 START_SECONDS = 10.0
 
@@ -22,10 +23,8 @@ def _binary() -> Path:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that no outgoing connection takes while the server is down."""
+    return port_of("valkey", free_port_base())
 
 
 class Valkey:

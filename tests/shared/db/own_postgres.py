@@ -5,14 +5,15 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import psycopg
 
+from scripts.support.free_ports import free_port_base
 from shared.config import Secret
+from shared.ports import port_of
 from tests.waiting import until
 
 START_SECONDS = 30.0
@@ -26,9 +27,13 @@ def _binaries() -> Path:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """One that no outgoing connection takes while the server is down."""
+    return port_of("postgres", free_port_base())
+
+
+def _has_ended(pid: str) -> bool:
+    """Whether a child of a process that stands still has let go of all it had."""
+    return ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
 class OwnPostgres:
@@ -61,8 +66,10 @@ class OwnPostgres:
         until(
             lambda: ") T " in Path(f"/proc/{pid}/stat").read_text(), START_SECONDS, "the server stands still"
         )
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in children:
             os.kill(int(child), signal.SIGKILL)  # one that has ended already is still there for its parent
+        until(lambda: all(map(_has_ended, children)), START_SECONDS, "their connections are closed")
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:

@@ -68,7 +68,7 @@ async def test_a_line_says_what_happened_and_no_secret(log: Read) -> None:
     await access_log("gateway")(answering(Response(200, body=b"hello")))(asked)
     (line,) = log()
     assert line.pop("time").endswith("Z")
-    assert 0 <= line.pop("duration_ms") < 1000
+    assert line.pop("duration_ms") >= 0
     assert line == {
         "level": "info",
         "process": "gateway",

@@ -30,7 +30,7 @@ from tests.waiting import eventually
 SETTINGS = TokenSettings("https://shop.example", "https://api.example", ("ES256",))
 KEY = ec.generate_private_key(ec.SECP256R1())
 FORGER = ec.generate_private_key(ec.SECP256R1())
-STALE_SECONDS = 1.5
+STALE_SECONDS = 3.0
 
 
 class Issuer:

@@ -449,13 +449,13 @@ async def test_the_callers_deadline_shortens_the_wait() -> None:
         await connection.read_to_end()
 
     async with through(play) as (_, client):
-        request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Deadline: 200\r\n\r\n"
-        async with asyncio.timeout(5):
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Deadline: 1000\r\n\r\n"
+        async with asyncio.timeout(20):
             assert (await problem_of(client, request))["status"] == 504
         told = parse_request_head(heads[0]).headers.get("x-request-deadline")
         assert told is not None
-        assert 100 < int(told) <= 200
-        assert (await problem_of(client, request.replace(b"200", b"0")))["status"] == 504
+        assert 0 < int(told) <= 1000
+        assert (await problem_of(client, request.replace(b"1000", b"0")))["status"] == 504
     assert len(heads) == 1
 
 
@@ -509,7 +509,7 @@ async def test_a_client_that_leaves_cancels_the_upstream() -> None:
         client.send(GET)
         await eventually(lambda: made.in_flight == 1)
         client.writer.transport.abort()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await left.wait()
         await eventually(lambda: made.in_flight == 0)
 
@@ -528,7 +528,7 @@ async def test_a_client_that_leaves_a_streamed_answer_cancels_the_upstream() -> 
         await client.read_head()
         await client.read_exactly(8)
         client.writer.transport.abort()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await left.wait()
         await eventually(lambda: made.in_flight == 0)
 

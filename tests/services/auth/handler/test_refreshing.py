@@ -65,15 +65,15 @@ async def test_reuse_after_the_grace_ends_the_session(auth: AuthServer) -> None:
 
 
 async def test_an_idle_session_expires_and_a_used_one_ends_some_day(engines: Engines) -> None:
-    lifetimes = {"SESSION_IDLE_SECONDS": "10", "SESSION_SECONDS": "15"}
+    lifetimes = {"SESSION_IDLE_SECONDS": "300", "SESSION_SECONDS": "400"}
     async with auth_server(engines.new_database(), engines.redis_url, **lifetimes) as auth:
         await auth.sign_up()
         tokens = await auth.log_in()
-        assert tokens.document["expires_in"] == 10  # no longer than the session
+        assert tokens.document["expires_in"] == 300  # no longer than the session
         await auth.execute("UPDATE sessions SET expires_at = now()")
         assert (await auth.refresh(tokens.document["refresh_token"])).status == 401
         await auth.execute(
-            "UPDATE sessions SET expires_at = now() + interval '1 s', ends_by = now() + interval '2 s'"
+            "UPDATE sessions SET expires_at = now() + interval '1 min', ends_by = now() + interval '2 min'"
         )
         assert (await auth.refresh(tokens.document["refresh_token"])).status == 200
         assert await auth.query("SELECT expires_at = ends_by FROM sessions") == [(True,)]
@@ -88,7 +88,7 @@ async def test_no_access_token_outlives_its_session(engines: Engines) -> None:
         answers = (first, next_one, await auth.refresh(first.document["refresh_token"]))
         ((expires_at,),) = await auth.query("SELECT expires_at FROM sessions")
         for answer in answers:
-            assert answer.document["expires_in"] in {59, 60}
+            assert 50 <= answer.document["expires_in"] <= 60
             assert auth.claims(answer).expires <= expires_at.timestamp()
         assert auth.claims(first).expires <= auth.claims(first).issued_at + 60
 

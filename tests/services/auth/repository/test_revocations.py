@@ -7,7 +7,7 @@ from tests.services.auth.conftest import AuthServer
 OTHER_SESSIONS = b"""
     INSERT INTO sessions (session_id, user_id, device, address, expires_at, ends_by, ended_at, end_reason)
     SELECT gen_random_uuid(), user_id, '', '', now() + '1 day', now() + '1 day', now(), 'logged out'
-    FROM users, generate_series(1, 50000)"""
+    FROM users, generate_series(1, 5000)"""
 
 
 async def test_what_is_unsent_of_one_user(auth: AuthServer) -> None:

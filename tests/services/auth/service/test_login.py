@@ -48,7 +48,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     execute, check = psycopg.AsyncConnection.execute, bcrypt.checkpw
 
     async def watched_execute(connection: Any, query: Any, *values: Any, **options: Any) -> Any:
-        work.statements.append(str(query))
+        text = query.decode() if isinstance(query, bytes) else str(query)
+        if not text.startswith("SET "):  # the pool's own, for a connection that it has just made
+            work.statements.append(text)
         return await execute(connection, query, *values, **options)
 
     def watched_check(password: bytes, hashed: bytes) -> bool:
