@@ -5,7 +5,8 @@ service           the use cases
 handler           HTTP in and out
 repository        rows ↔ domain
 passwords         bcrypt in a bounded pool of threads
-fair_queue        who waits for a hash: client addresses take turns
+turns             so many at once may hash, or count an attempt; the others wait
+fair_queue        how they wait: client addresses take turns
 common_passwords  those that everybody guesses first
 one_time_codes    what a phone shows, and its secret encrypted
 tokens            what the two kinds of token say

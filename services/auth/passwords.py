@@ -5,10 +5,9 @@ characters that depend on all of it. The password is normalised (NFKC) first, be
 two ways.
 
 A hash takes a large part of a second of one core, on purpose. No more run at once than there are cores,
-WAITING may wait, and past that we say so: an answer after a minute helps nobody. Client addresses take turns,
-so that one of them cannot keep all others out. Who gives up waiting leaves the queue; a hash that runs cannot
-be stopped, and keeps its place until it is done, wanted or not. bcrypt lets go of the interpreter lock, and
-on Linux its threads give way to everything else, so the rest of the server stays quick.
+WAITING may wait, and past that we say so: an answer after a minute helps nobody. Client addresses take turns.
+A hash that runs cannot be stopped, and keeps its place until it is done, wanted or not. bcrypt lets go of the
+interpreter lock, and on Linux its threads give way to everything else, so the rest of the server stays quick.
 
 How long an answer takes must not tell whether there is an account. One that does not exist is compared with
 the hash of nothing. A hash of a lower cost than is set now is topped up: 2^c rounds were saved in it, and one
@@ -33,10 +32,8 @@ from typing import TypeVar
 
 import bcrypt
 
-from services.auth.domain.guessing import network_of
 from services.auth.domain.passwords import normal_form
-from services.auth.fair_queue import FairQueue
-from shared import context
+from services.auth.turns import Turns
 from shared.errors import Unavailable
 from shared.observability.metrics import PASSWORD_HASHES, PASSWORD_QUEUE, show
 
@@ -53,12 +50,11 @@ class BcryptPasswords:
 
     def __init__(self, cost: int, *, at_once: int | None = None, waiting: int = WAITING) -> None:
         self._cost = cost
-        self._at_once = _cores() if at_once is None else at_once
-        self._running = 0
-        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue(waiting)
-        self._threads = ThreadPoolExecutor(max(1, self._at_once), "bcrypt", initializer=_give_way)
-        show(PASSWORD_HASHES, lambda: self._running)
-        show(PASSWORD_QUEUE, lambda: len(self._waiting))
+        at_once = _cores() if at_once is None else at_once
+        self._turns = Turns(at_once, waiting, _too_many)
+        self._threads = ThreadPoolExecutor(max(1, at_once), "bcrypt", initializer=_give_way)
+        show(PASSWORD_HASHES, lambda: self._turns.running)
+        show(PASSWORD_QUEUE, lambda: self._turns.waiting)
 
     async def hash(self, password: str) -> str:
         """A new salted hash."""
@@ -86,41 +82,11 @@ class BcryptPasswords:
         return is_right
 
     async def _run(self, work: Callable[[], T]) -> T:
-        await self._turn()
+        await self._turns.begin()
         job = self._threads.submit(work)
         loop = asyncio.get_running_loop()
-        job.add_done_callback(lambda _: _call_soon(loop, self._next))  # in its thread
+        job.add_done_callback(lambda _: _call_soon(loop, self._turns.end))  # in its thread
         return await asyncio.wrap_future(job)
-
-    async def _turn(self) -> None:
-        """Returns when one more may run. Raises Unavailable when too many wait."""
-        if self._running < self._at_once:
-            self._running += 1
-            return
-        lane, turn = _lane(), asyncio.get_running_loop().create_future()
-        refused = self._waiting.push(lane, turn)
-        if refused is not None and not refused.done():
-            refused.set_exception(_too_many())
-        try:
-            await turn
-        except asyncio.CancelledError:
-            self._waiting.discard(lane, turn)
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._next()  # our turn came at the very moment at which we gave up
-            raise
-
-    def _next(self) -> None:
-        """One has ended: another may run, unless it has just given up."""
-        while (turn := self._waiting.pop()) is not None:
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._running -= 1
-
-
-def _lane() -> str:
-    """Whose turn it is to be: the client's network."""
-    return network_of(context.principal.get().client_address)
 
 
 def _too_many() -> Unavailable:

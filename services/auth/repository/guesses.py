@@ -4,6 +4,10 @@ An attempt is counted and decided by one statement, under the lock of its row: h
 sees what the one before it has left. The time is the database's, read once that lock was granted.
 
 Rows are locked in one order, the address's before the account's.
+
+Whoever waits for a row holds a connection: a hundred logins that arrive at the same moment would hold all of
+them, and everything else that the server does would wait. So logins are counted one after the other. They
+wait for that in a queue of our own, as many and as long as they would for a connection.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -28,9 +32,13 @@ from services.auth.domain.guessing import (
     user_subject,
 )
 from services.auth.repository.statements import every, execute
+from services.auth.turns import Turns
+from shared.db import pool
 from shared.db.database import Database
+from shared.errors import Unavailable
 
 NETWORKS_KEPT = timedelta(days=90)  # unused; then the next login from there makes them known again
+COUNTED_AT_ONCE = 1  # it takes a few milliseconds; more at once are hardly faster, for they share rows
 DROPPED_AT_ONCE = 50_000  # rows; what a flood has left behind must not take longer than a statement may
 
 # One row's part of the count. The first attempt makes the row. Another finds it as `kept`, and asks: was that
@@ -122,6 +130,7 @@ class PostgresGuessRepository:
     def __init__(self, database: Database, limits: GuessingLimits) -> None:
         self._database = database
         self._limits = limits
+        self._turns = Turns(COUNTED_AT_ONCE, pool.MAX_WAITING, _too_many)
         self._common: dict[str, Any] = {
             "durations": list(lock_durations(limits.first_lock, limits.longest_lock)),
             "window": limits.window,
@@ -143,7 +152,8 @@ class PostgresGuessRepository:
             "address": address_subject(address),
             "address_limit": self._limits.address_failures,
         }
-        rows = await every(self._database, _COUNT_LOGIN, values)
+        async with self._turns.one(pool.CHECKOUT_SECONDS):
+            rows = await every(self._database, _COUNT_LOGIN, values)
         return Attempt(tuple(_count(row[2:]) for row in rows), rows[0][0])
 
     async def count_user(self, user_id: UUID, proof: Proof) -> Attempt:
@@ -188,6 +198,10 @@ class PostgresGuessRepository:
         values = {"window": self._limits.window, "at_once": DROPPED_AT_ONCE}
         await execute(self._database, _DROP_FORGOTTEN, values)
         await execute(self._database, _DROP_NETWORKS, [NETWORKS_KEPT])
+
+
+def _too_many() -> Unavailable:
+    return Unavailable("Too many logins at the moment.", retry_after=pool.RETRY_AFTER_SECONDS)
 
 
 def _count(row: TupleRow) -> Count:

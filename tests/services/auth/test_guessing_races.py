@@ -13,6 +13,7 @@ import pytest
 
 from tests.engines import Engines
 from tests.services.auth.conftest import NOBODY, PASSWORD, AuthServer, auth_server
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.races
 
@@ -21,6 +22,8 @@ FREE = 10  # failures of one account, as the settings' default is
 LONG_LOCKS = {"LOGIN_LOCK_SECONDS": "600"}  # no lock ends before its test does
 ALICE = "alice@example.com"
 HOME = "192.0.2.1"
+WAITING_FOR_A_ROW = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 @pytest.fixture
@@ -125,6 +128,20 @@ async def test_the_owner_gets_in_while_somebody_guesses(servers: list[AuthServer
         )
         assert owner == 200
         assert guesses.keys() <= {401, 429}
+
+
+async def test_whoever_waits_to_be_counted_leaves_connections_to_others(servers: list[AuthServer]) -> None:
+    """All attempts from one address want one row; whoever waits for it holds a connection."""
+    auth = servers[0]
+    turns = auth.services.stored.guesses._turns
+    await log_in(auth, ALICE, "wrong")
+    async with auth.database.transaction() as connection:
+        await connection.execute("SELECT FROM guesses WHERE kind = 'address' FOR UPDATE")
+        attempts = asyncio.create_task(all_at_once([auth], ALICE, ["wrong"] * AT_ONCE))
+        await eventually(lambda: turns.waiting == AT_ONCE - 1)
+        assert await asyncio.create_task(auth.query(WAITING_FOR_A_ROW)) in ([(0,)], [(1,)])
+    assert (await attempts).total() == AT_ONCE
+    assert (turns.running, turns.waiting) == (0, 0)
 
 
 async def test_cleaning_up_and_counting_do_not_wait_for_each_other_for_ever(
