@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
 from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, LEAVE_SECONDS, UP, System
 from tests.engines import Engines
+from tests.mounts import ONE_MEGABYTE, READ_ONLY, mounted
 from tests.waiting import until
 
 REFUSAL_SECONDS = 45.0  # a few on an idle machine; what matters is that it is not the minute that up waits
@@ -52,13 +52,8 @@ def test_an_unwritable_home_is_one_line(new_system: NewSystem, tmp_path: Path) -
 
 def test_a_home_that_cannot_be_written_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
     """What its owner may not write, root may all the same: so it is mounted read-only."""
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(tmp_path)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("mounting needs root")
-    try:
+    with mounted(tmp_path, READ_ONLY):
         done = new_system({"PLAINSTACK_HOME": str(tmp_path / "home")}).run(UP)
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
     assert done.returncode == 1
     assert done.stderr == f"up: PLAINSTACK_HOME: {tmp_path / 'home'}: Read-only file system\n"
 
@@ -161,15 +156,8 @@ def test_an_admins_common_password_ends_the_start(new_system: NewSystem) -> None
 
 
 def test_a_full_disk_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
-    if (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path], check=False).returncode
-        != 0
-    ):
-        pytest.skip("mounting a small disk needs root")
-    try:
+    with mounted(tmp_path, ONE_MEGABYTE):
         done = new_system({"PLAINSTACK_HOME": str(tmp_path / "home")}).run(UP)
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "the disk is full" in done.stderr

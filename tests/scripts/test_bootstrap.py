@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from shared.config import CHECKOUT
+from tests.mounts import mounted
 from tests.waiting import until
 
 SECONDS = 60
@@ -74,17 +75,6 @@ def make_wheel(folder: Path, version: str) -> str:
         )
         wheel.writestr(f"{information}/RECORD", "")
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@contextmanager
-def mounted(folder: Path, command: list[str]) -> Iterator[None]:
-    """`folder` under a mount; without the right to mount, the test is skipped."""
-    if subprocess.run([*command, str(folder)], capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting needs root")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
