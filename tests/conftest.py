@@ -17,12 +17,18 @@ hypothesis.settings.register_profile("patient", deadline=timedelta(seconds=5))
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is slow is not away."""
+    monkeypatch.setattr(pool, "CHECKOUT_SECONDS", 30.0)
+    monkeypatch.setattr(revocation_store, "ANSWER_SECONDS", 10.0)
+
+
 @pytest.fixture(autouse=True)
-def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A race is about who is first, not about how soon: an engine that is slow is not away."""
+def _patient_races(request: pytest.FixtureRequest) -> None:
+    """A race is about who is first, not about how soon."""
     if request.node.get_closest_marker("races"):
-        monkeypatch.setattr(pool, "CHECKOUT_SECONDS", 30.0)
-        monkeypatch.setattr(revocation_store, "ANSWER_SECONDS", 10.0)
+        request.getfixturevalue("patient")
 
 
 @pytest.fixture(scope="session")

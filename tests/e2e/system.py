@@ -156,6 +156,10 @@ class System:
         """A connection to the embedded PostgreSQL as its superuser, in autocommit mode."""
         return psycopg.connect(superuser_url(self.environment).value, autocommit=True)
 
+    def log(self) -> str:
+        """Everything that all runs of this system have printed."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
     # What lasts
 
     def put_row(self) -> None:
@@ -167,7 +171,3 @@ class System:
         """Whether that is still there."""
         with self.superuser() as connection:
             return connection.execute("SELECT value FROM kept").fetchone() == (42,)
-
-    def log(self) -> str:
-        """Everything that all runs of this system have printed."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

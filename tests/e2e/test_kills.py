@@ -15,7 +15,7 @@ from tests.waiting import until
 
 
 @pytest.mark.parametrize("name", ["gateway.1", "auth.1", "product.1", "postgres.1", "valkey.1"])
-def test_a_killed_process_is_back_within_a_second(system: System, name: str) -> None:
+def test_a_killed_process_is_started_again_within_a_second(system: System, name: str) -> None:
     """The log says that it is tried so soon; how long the machine takes to do it is not our promise."""
     family = name.partition(".")[0]
     others = {key: value for key, value in system.records.alive().items() if not key.startswith(family)}

@@ -15,7 +15,7 @@ from tests.e2e.leftovers import assert_all_have_left
 from tests.e2e.system import LEAVE_SECONDS, READY, STOP_SECONDS, UP, System
 from tests.waiting import kept_once, until
 
-SECOND_START_SECONDS = 15.0  # two or three on a machine of its own
+SECOND_START_SECONDS = 10.0  # two or three on a machine of its own
 
 
 # Ready
@@ -97,7 +97,7 @@ def test_a_client_in_mid_request_does_not_hold_up_the_stop(new_system: NewSystem
 def test_ctrl_c_in_a_terminal_stops_everything(new_system: NewSystem, engines_only: dict[str, str]) -> None:
     """There, every process of the foreground group gets the signal at once."""
     system = new_system(engines_only)
-    command = ["setsid", "--wait", "./scripts/up"]
+    command = ["setsid", "--wait", UP]
     with system.log_path.open("wb") as log:
         launcher = subprocess.Popen(command, cwd=CHECKOUT, env=system.variables, stdout=log, stderr=log)
     until(lambda: READY in system.log(), 60, "ready")
@@ -108,7 +108,7 @@ def test_ctrl_c_in_a_terminal_stops_everything(new_system: NewSystem, engines_on
 
 def test_stopping_while_it_starts(new_system: NewSystem, engines_only: dict[str, str]) -> None:
     system = new_system(engines_only)
-    system.launch("./scripts/up")
+    system.launch(UP)
     until(lambda: _has_keepers(system), 30, "honcho has started them")
     assert system.stop() == 0
     assert_all_have_left(system)

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from shared.config import ConfigError, Secret
-from shared.db import pool
 from shared.db.database import Database
 from shared.db.pool import ConnectionPool, database_errors
 from shared.errors import Invalid, Unavailable
@@ -30,12 +29,6 @@ async def opened(url: Secret, folder: Path, **options: int) -> AsyncIterator[Dat
         async with asyncio.timeout(DEADLINE_SECONDS):
             await database.wait_until_migrated()
         yield database
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow machine is no server that is away."""
-    monkeypatch.setattr(pool, "CHECKOUT_SECONDS", DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -342,13 +335,13 @@ def test_a_url_that_cannot_be_read_is_not_shown(url_text: str, tmp_path: Path) -
 
 
 async def test_a_connection_whose_server_says_nothing_for_too_long_is_cut(url: Secret) -> None:
-    connections = ConnectionPool(url, 2, held_seconds=1.0)
-    async with connections:
+    pool = ConnectionPool(url, 2, held_seconds=1.0)
+    async with pool:
         async with asyncio.timeout(DEADLINE_SECONDS):
             with pytest.raises(Unavailable), database_errors():
-                async with connections.connection() as connection:
+                async with pool.connection() as connection:
                     await connection.execute("SELECT pg_sleep(60)")
-            async with connections.connection() as connection:
+            async with pool.connection() as connection:
                 await connection.execute("SELECT 1")
 
 
