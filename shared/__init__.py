@@ -3,8 +3,10 @@
 errors          the few kinds of failure, without transport
 ids, base64url  UUIDv7 and request ids; octets as text
 text, rules     names and lines in Unicode; what a field must obey
+money, paging   amounts; lists in pages
 context         what travels with a request
 ports, config   where everything listens; settings from the environment
+callers         who may speak to whom
 currency        ISO 4217 codes, and the one of this deployment
 observability   logs, metrics, traces
 tasks, runtime  background tasks; how a process starts, is ready, drains and ends

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from shared.ports import port_of
+from shared.ports import RPC_STEP, port_of
 
 LOOPBACK = "127.0.0.1"
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -128,6 +129,20 @@ class Environment:
         """Where `service` is reached over HTTP: the setting `<SERVICE>_URL`, or its first local instance."""
         default = f"http://{LOOPBACK}:{port_of(service, self.port_base)}"
         return self.url(f"{service.upper()}_URL", default, ("http", "https"))
+
+    def rpc_port(self, service: str) -> int:
+        """Where this instance of `service` answers gRPC."""
+        return self.port(service) + RPC_STEP
+
+    def rpc_addresses(self, service: str) -> tuple[str, ...]:
+        """Where `service` is reached over gRPC: the setting `<SERVICE>_RPC_ADDRESSES`, or its first local
+        instance. Each is `host:port`.
+        """
+        key = f"{service.upper()}_RPC_ADDRESSES"
+        addresses = self.words(key) or (f"{LOOPBACK}:{port_of(service, self.port_base) + RPC_STEP}",)
+        if not all(map(_ADDRESS.fullmatch, addresses)):
+            raise ConfigError(key, "must be host:port, or several with commas between them")
+        return addresses
 
     def database_url(self, service: str) -> Secret:
         """`service`'s own database: the setting `DATABASE_URL_<SERVICE>`, or the embedded PostgreSQL."""

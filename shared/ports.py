@@ -1,7 +1,7 @@
 """Which processes a system has, and where each listens: fixed offsets from PORT_BASE.
 
 Two systems run side by side by choosing different bases. The n-th instance of a process (honcho calls it
-`name.n`) listens 100·(n-1) higher.
+`name.n`) listens 100·(n-1) higher. A service answers gRPC 5 above its own port.
 """
 
 # Every service there may be, this checkout's or one still to come. The rest follows from the name: its folder
@@ -27,6 +27,7 @@ OFFSETS = {
     "kafka_controller": 93,
 }
 INSTANCE_STEP = 100
+RPC_STEP = 5  # a service's gRPC port is so much higher than its HTTP port
 
 
 def port_of(name: str, base: int, instance: int = 1) -> int:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from shared.auth.identity import IdentityVerifier
+from shared.callers import GATEWAY, rpc_callers
 from shared.config import LOOPBACK, Environment, Secret
 from shared.db.pool import check_url
 from shared.http.chain import chain
@@ -24,18 +25,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What each service must be told. `identity_keys` maps the name of each allowed caller to its key."""
+    """What each service must be told. The keys are those of whoever may call it over HTTP, and over gRPC."""
 
     name: str
     host: str
     port: int
     database_url: Secret
-    identity_keys: Mapping[str, Secret]
+    rpc_port: int
+    http_keys: Mapping[str, Secret]
+    rpc_keys: Mapping[str, Secret]
 
     @classmethod
-    def read(
-        cls, environment: Environment, name: str, callers: Sequence[str] = ("gateway",)
-    ) -> "ServiceSettings":
+    def read(cls, environment: Environment, name: str) -> "ServiceSettings":
         """From <NAME>_BIND_HOST, DATABASE_URL_<NAME>, IDENTITY_KEY_<CALLER>_<NAME>. Raises ConfigError."""
         key = name.upper()
         database_url = environment.database_url(name)
@@ -45,7 +46,9 @@ class ServiceSettings:
             host=environment.text(f"{key}_BIND_HOST", LOOPBACK),
             port=environment.port(name),
             database_url=database_url,
-            identity_keys={caller: environment.identity_key(caller, name) for caller in callers},
+            rpc_port=environment.rpc_port(name),
+            http_keys={GATEWAY: environment.identity_key(GATEWAY, name)},
+            rpc_keys={caller: environment.identity_key(caller, name) for caller in rpc_callers(name)},
         )
 
 
@@ -56,7 +59,7 @@ def service_handler(settings: ServiceSettings, routes: Sequence[Route], readines
         request_id(),
         access_log(settings.name, quiet=OPERATIONS_PATHS),
         errors(),
-        identity(IdentityVerifier(settings.name, settings.identity_keys)),
+        identity(IdentityVerifier(settings.name, settings.http_keys)),
     )
 
 

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import iso4217
 
-from services.product.domain import Money, ProductDetails
+from services.product.domain import ProductDetails
+from shared.money import Money
 
 WON_PER_UNIT = 1_000  # of a currency that is divided in hundredths: near enough for a sample
 FIRST_CREATED = datetime(2024, 1, 1, tzinfo=UTC)

@@ -11,19 +11,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.support.service_names import services_with_database
+from shared.callers import callers
+from shared.config import identity_key_setting
 
 SECRET_BYTES = 32
 
 
 def secret_keys() -> tuple[str, ...]:
     """The names of all secrets that this system needs."""
-    services = [name.upper() for name in services_with_database()]
+    services = services_with_database()
     return (
         "POSTGRES_SUPERUSER_PASSWORD",
         "VALKEY_PASSWORD",
         "AUTH_KEY_ENCRYPTION_KEY",
-        *(f"POSTGRES_PASSWORD_{name}" for name in services),
-        *(f"IDENTITY_KEY_GATEWAY_{name}" for name in services),
+        *(f"POSTGRES_PASSWORD_{name.upper()}" for name in services),
+        *(identity_key_setting(caller, name) for name in services for caller in callers(name)),
     )
 
 

@@ -11,20 +11,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from shared.errors import Conflict
+from shared.money import Money, money_rules, under
 from shared.rules import Rule
 from shared.text import is_printable, tidy, tidy_name
 
 MAX_NAME_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 4_000
-MAX_AMOUNT = 2**53 - 1  # the largest integer that every reader of JSON keeps exact (RFC 8259 section 6)
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount in the currency's minor unit (won, cents); `currency` is an ISO 4217 code."""
-
-    amount: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +112,8 @@ def fields(details: ProductDetails | ProductChange) -> Iterator[tuple[str, objec
 
 def product_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[str, Rule]:
     """The rule of each field, by its dotted path. Prices are in `currency`, one of `known_currencies`."""
-
-    def currency_fault(code: str) -> str | None:
-        if code not in known_currencies:
-            return "Must be an ISO 4217 currency code"
-        return None if code == currency else f"Must be {currency}, the one currency of this shop"
-
-    return {
-        "name": name_fault,
-        "description": description_fault,
-        "price.amount": amount_fault,
-        "price.currency": currency_fault,
-    }
+    prices = under("price", money_rules(currency, known_currencies))
+    return {"name": name_fault, "description": description_fault, **prices}
 
 
 def name_fault(name: str) -> str | None:
@@ -148,11 +130,6 @@ def description_fault(description: str) -> str | None:
     if length > MAX_DESCRIPTION_CHARACTERS:
         return f"Must be at most {MAX_DESCRIPTION_CHARACTERS} characters long, not {length}"
     return None if is_printable(description, "\t\n\r") else "Must not contain control characters"
-
-
-def amount_fault(amount: int) -> str | None:
-    """Nothing costs less than nothing."""
-    return None if 0 <= amount <= MAX_AMOUNT else f"Must be from 0 to {MAX_AMOUNT}"
 
 
 def search_fault(text: str) -> str | None:

@@ -6,31 +6,23 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from services.product.domain import Money, Product, ProductChange, ProductDetails, search_fault
+from services.product.domain import Product, ProductChange, ProductDetails, search_fault
 from services.product.service import ProductService
-from shared.errors import NotFound
 from shared.http.conditional import entity_tag, if_match, is_not_modified
-from shared.http.decoding import read_json, read_query
+from shared.http.decoding import path_id, read_json, read_query
 from shared.http.messages import Request, Response, json_response
+from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
-from shared.ids import parse_id
 from shared.middleware.authorize import authorize
 from shared.rules import Rule
-
-
-class PriceBody(Struct, forbid_unknown_fields=True):
-    """`price` of a product: minor units and ISO 4217 code."""
-
-    amount: int
-    currency: str
 
 
 class NewProductBody(Struct, forbid_unknown_fields=True):
     """What `POST /products` takes."""
 
     name: str
-    price: PriceBody
+    price: MoneyBody
     description: str = ""
 
 
@@ -38,7 +30,7 @@ class ProductChangeBody(Struct, forbid_unknown_fields=True):
     """What `PATCH /products/{product_id}` takes: what is left out stays as it is."""
 
     name: str | UnsetType = UNSET
-    price: PriceBody | UnsetType = UNSET
+    price: MoneyBody | UnsetType = UNSET
     description: str | UnsetType = UNSET
 
 
@@ -72,7 +64,7 @@ class ProductHandler:
         """A page of what is on offer, newest first."""
         query = read_query(request, BrowseQuery, {"cursor": cursor_fault, "q": search_fault})
         page = await self._products.browse(query.q, query.after, query.limit)
-        return json_response(200, page_document(map(_view, page.products), page.next))
+        return json_response(200, page_document(map(_view, page.items), page.next))
 
     async def get(self, request: Request) -> Response:
         """One product, archived or not; 304 to a client that has this version."""
@@ -84,7 +76,7 @@ class ProductHandler:
     async def create(self, request: Request) -> Response:
         """A new product."""
         body = await read_json(request, NewProductBody, self._rules)
-        details = ProductDetails(body.name, body.description, Money(body.price.amount, body.price.currency))
+        details = ProductDetails(body.name, body.description, body.price.to_money())
         product = await self._products.create(details)
         return _full(201, product, ("Location", f"/products/{product.product_id}"))
 
@@ -94,7 +86,7 @@ class ProductHandler:
         change = ProductChange(
             name=None if body.name is UNSET else body.name,
             description=None if body.description is UNSET else body.description,
-            price=None if body.price is UNSET else Money(body.price.amount, body.price.currency),
+            price=None if body.price is UNSET else body.price.to_money(),
         )
         product = await self._products.change(_product_id(request), change, if_match(request.headers))
         return _full(200, product)
@@ -106,10 +98,7 @@ class ProductHandler:
 
 
 def _product_id(request: Request) -> UUID:
-    product_id = parse_id(request.parameters["product_id"])
-    if product_id is None:
-        raise NotFound("There is no such product.")
-    return product_id
+    return path_id(request, "product_id", "There is no such product.")
 
 
 def _view(product: Product) -> dict[str, Any]:
@@ -118,7 +107,7 @@ def _view(product: Product) -> dict[str, Any]:
         "product_id": product.product_id,
         "name": product.name,
         "description": product.description,
-        "price": {"amount": product.price.amount, "currency": product.price.currency},
+        "price": product.price,
         "version": product.version,
         "archived": product.archived,
     }

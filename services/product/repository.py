@@ -6,9 +6,10 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.product.domain import Money, Product, ProductCreated, ProductEvent, searchable_text
+from services.product.domain import Product, ProductCreated, ProductEvent, searchable_text
 from shared.db.database import Database
 from shared.errors import Conflict
+from shared.money import Money
 
 _PAST_THE_NEWEST = UUID(int=2**128 - 1)  # every identifier is below it
 

@@ -1,7 +1,6 @@
 """What can be done with the catalogue. Each write reads as: find, decide, record."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from uuid import UUID
 
 from services.product.domain import (
@@ -15,17 +14,10 @@ from services.product.domain import (
 )
 from shared.errors import NotFound, PreconditionFailed
 from shared.ids import new_id
+from shared.paging import Page, page_of
 from shared.rules import Rule, check
 
 VersionTest = Callable[[int], bool]  # whether the caller's precondition allows a version
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some products, and after which one the next page goes on; None on the last page."""
-
-    products: list[Product]
-    next: UUID | None
 
 
 def any_version(version: int) -> bool:
@@ -40,11 +32,10 @@ class ProductService:
         self._repository = repository
         self._rules = rules
 
-    async def browse(self, search: str = "", after: UUID | None = None, limit: int = 20) -> Page:
+    async def browse(self, search: str = "", after: UUID | None = None, limit: int = 20) -> Page[Product]:
         """Products on offer, newest first, whose name or description contains `search`, whatever its case."""
         found = await self._repository.page(search_key(search.strip()), after, limit + 1)
-        products = found[:limit]
-        return Page(products, products[-1].product_id if len(found) > limit else None)
+        return page_of(found, limit, lambda product: product.product_id)
 
     async def get(self, product_id: UUID) -> Product:
         """The product, archived or not. Raises NotFound."""

@@ -1,4 +1,4 @@
-"""From JSON bodies and queries to typed values, naming every bad field at once (RFC 9457's `errors` member).
+"""From paths, queries and JSON bodies to typed values; every bad field is named at once (RFC 9457, `errors`).
 
 A struct says which fields there are and of which type. What else a field must obey is said by its rule: a
 function from the domain that returns what is wrong with a value, or None. Rules are looked up by the field's
@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import msgspec
 
-from shared.errors import FieldError, Invalid, Malformed
+from shared.errors import FieldError, Invalid, Malformed, NotFound
 from shared.http.messages import Request
 from shared.http.problems import HTTPError
+from shared.ids import parse_id
 
 T = TypeVar("T", bound=msgspec.Struct)
 Rules = Mapping[str, Callable[[Any], str | None]]
@@ -24,6 +26,14 @@ JSON_LIMIT_BYTES = 1_048_576  # far above any document of ours, far below what w
 MAX_ERRORS = 50  # named in one answer: it must not be many times larger than the request
 MAX_SHOWN_CHARACTERS = 100  # of a name that is not ours
 NO_RULES: Rules = MappingProxyType({})
+
+
+def path_id(request: Request, parameter: str, missing: str) -> UUID:
+    """The identifier in the path. Raises NotFound, saying `missing`, for what cannot be one."""
+    identifier = parse_id(request.parameters[parameter])
+    if identifier is None:
+        raise NotFound(missing)
+    return identifier
 
 
 async def read_json(request: Request, type_: type[T], rules: Rules = NO_RULES) -> T:

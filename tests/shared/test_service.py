@@ -24,7 +24,7 @@ from shared.service import ServiceSettings, serve_service
 KEY = Secret("k1:" + secrets.token_urlsafe(32))
 OTHER_KEY = Secret("k1:" + secrets.token_urlsafe(32))
 SETTINGS = ServiceSettings(
-    "echo", "127.0.0.1", 0, Secret("postgresql://nobody@localhost/none"), {"gateway": KEY}
+    "echo", "127.0.0.1", 0, Secret("postgresql://nobody@localhost/none"), 0, {"gateway": KEY}, {}
 )
 ALICE = Principal("alice", "session", "token", 2_000_000_000, frozenset({"customer"}), "203.0.113.9")
 
@@ -142,10 +142,14 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
         "DATABASE_URL_PRODUCT": "postgresql://product:hunter2@db/product",
         "IDENTITY_KEY_GATEWAY_PRODUCT": "k1:swordfish",
         "IDENTITY_KEY_ORDER_PRODUCT": "k1:marlin",
+        "IDENTITY_KEY_OPERATOR_PRODUCT": "k1:perch",
     }
-    settings = ServiceSettings.read(Environment(values), "product", callers=("gateway", "order"))
+    settings = ServiceSettings.read(Environment(values), "product")
     assert (settings.name, settings.host, settings.port) == ("product", "10.0.0.1", 9020)
-    assert settings.identity_keys["order"].value == "k1:marlin"
+    assert settings.rpc_port == 9025
+    assert settings.http_keys["gateway"].value == "k1:swordfish"
+    assert settings.rpc_keys["order"].value == "k1:marlin"
+    assert "gateway" not in settings.rpc_keys
     assert "hunter2" not in repr(settings)
     assert "swordfish" not in repr(settings)
 

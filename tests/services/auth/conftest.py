@@ -156,7 +156,7 @@ async def auth_server(
     ):
         await database.wait_until_migrated()
         await services.key_supply.ensure()
-        service = ServiceSettings("auth", "127.0.0.1", 0, database_url, {"gateway": IDENTITY_KEY})
+        service = ServiceSettings("auth", "127.0.0.1", 0, database_url, 0, {"gateway": IDENTITY_KEY}, {})
         handler = service_handler(service, routes(services), Readiness())
         ground = services.ground
         yield AuthServer(handler, database, ground.store, services, ground.spreader)

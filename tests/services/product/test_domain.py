@@ -7,8 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.product.domain import (
-    MAX_AMOUNT,
-    Money,
     Product,
     ProductArchived,
     ProductChange,
@@ -22,6 +20,7 @@ from services.product.domain import (
     searchable_text,
 )
 from shared.errors import Conflict, Invalid
+from shared.money import MAX_AMOUNT, Money
 from shared.rules import Rule, check
 
 ID = UUID("018cc251-f400-7000-8000-000000000001")

@@ -1,7 +1,6 @@
 """The catalogue's HTTP face, over requests and responses without sockets."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -10,49 +9,16 @@ import pytest
 
 from services.product.handler import product_routes
 from services.product.service import ProductService
-from shared.context import ANONYMOUS, Principal
-from shared.http.chain import chain
-from shared.http.messages import Handler, Headers, Request, Response
-from shared.http.routing import Router
-from shared.middleware.errors import errors
+from shared.context import ANONYMOUS
 from shared.rules import Rule
+from tests.services.asking import CUSTOMER, Asking, bad_fields, header, problem_code, read
 from tests.services.product.memory_repository import MemoryProductRepository
-
-ADMIN = Principal(user_id="a", roles=frozenset({"admin", "customer"}))
-CUSTOMER = Principal(user_id="c", roles=frozenset({"customer"}))
 
 UNKNOWN = "7bf51d0d-5ad3-4291-bac8-14694dff34d2"
 TEA = {"name": "Tea", "description": "Green.", "price": {"amount": 9_800, "currency": "KRW"}}
 
 
-class Content:
-    """A request's body that has arrived already."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.length: int | None = len(content)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self.content
-
-    async def read(self, limit: int) -> bytes:
-        return self.content
-
-
-class Catalogue:
-    """Asks the handler as a client would."""
-
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-
-    async def ask(
-        self, method: str, target: str, document: object = None, *, by: Principal = ADMIN, **headers: str
-    ) -> Response:
-        fields = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        content = document if isinstance(document, bytes) else json.dumps(document).encode()
-        body = Content(b"" if document is None else content)
-        return await self._handler(Request(method, target, Headers(fields), body, principal=by))
-
+class Catalogue(Asking):
     async def create(self, **changes: object) -> dict[str, Any]:
         product: dict[str, Any] = read(await self.ask("POST", "/products", TEA | changes))
         return product
@@ -60,23 +26,7 @@ class Catalogue:
 
 @pytest.fixture
 def catalogue(memory: MemoryProductRepository, rules: Mapping[str, Rule]) -> Catalogue:
-    routes = product_routes(ProductService(memory, rules), rules)
-    return Catalogue(chain(Router(routes), errors()))
-
-
-def read(response: Response) -> Any:
-    assert isinstance(response.body, bytes)
-    return json.loads(response.body)
-
-
-def header(response: Response, name: str) -> str | None:
-    return Headers(response.headers).get(name)
-
-
-def bad_fields(response: Response) -> list[str]:
-    assert response.status == 422
-    assert header(response, "content-type") == "application/problem+json"
-    return [each["field"] for each in read(response)["errors"]]
+    return Catalogue(product_routes(ProductService(memory, rules), rules))
 
 
 async def test_a_created_product_is_where_its_location_says(catalogue: Catalogue) -> None:
@@ -231,7 +181,7 @@ async def test_archiving(catalogue: Catalogue) -> None:
     assert read(await catalogue.ask("GET", "/products"))["items"] == []
     refused = await catalogue.ask("PATCH", target, {"name": "Coffee"})
     assert refused.status == 409
-    assert read(refused)["type"] == "urn:plainstack:problem:product-archived"
+    assert problem_code(refused) == "product-archived"
 
 
 async def test_the_pages_hold_everything_once(catalogue: Catalogue) -> None:

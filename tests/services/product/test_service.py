@@ -6,8 +6,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.product.domain import (
-    MAX_AMOUNT,
-    Money,
     Product,
     ProductArchived,
     ProductChange,
@@ -18,6 +16,7 @@ from services.product.domain import (
 )
 from services.product.service import ProductService
 from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from shared.money import MAX_AMOUNT, Money
 from tests.services.product.memory_repository import MemoryProductRepository
 
 
@@ -26,7 +25,7 @@ def details(name: str = "Tea", description: str = "", amount: int = 100) -> Prod
 
 
 async def _names(products: ProductService, search: str = "") -> list[str]:
-    return [each.name for each in (await products.browse(search, limit=100)).products]
+    return [each.name for each in (await products.browse(search, limit=100)).items]
 
 
 async def test_what_is_created_is_found_again(products: ProductService) -> None:
@@ -104,12 +103,12 @@ async def test_pages_follow_each_other_newest_first(products: ProductService) ->
     for number in range(7):
         await products.create(details(f"Tea {number}"), UUID(int=number + 1))
     first = await products.browse(limit=3)
-    assert [each.name for each in first.products] == ["Tea 6", "Tea 5", "Tea 4"]
+    assert [each.name for each in first.items] == ["Tea 6", "Tea 5", "Tea 4"]
     await products.create(details("Newer"), UUID(int=100))  # does not move what follows
     second = await products.browse(after=first.next, limit=3)
-    assert [each.name for each in second.products] == ["Tea 3", "Tea 2", "Tea 1"]
+    assert [each.name for each in second.items] == ["Tea 3", "Tea 2", "Tea 1"]
     last = await products.browse(after=second.next, limit=3)
-    assert [each.name for each in last.products] == ["Tea 0"]
+    assert [each.name for each in last.items] == ["Tea 0"]
     assert last.next is None
 
 
@@ -155,9 +154,9 @@ async def test_a_search_has_pages_too(products: ProductService) -> None:
     for number in range(5):
         await products.create(details("Tea" if number % 2 else "Milk"), UUID(int=number + 1))
     first = await products.browse("milk", limit=2)
-    assert [each.product_id.int for each in first.products] == [5, 3]
+    assert [each.product_id.int for each in first.items] == [5, 3]
     last = await products.browse("milk", first.next, 2)
-    assert [each.product_id.int for each in last.products] == [1]
+    assert [each.product_id.int for each in last.items] == [1]
 
 
 @pytest.mark.races
