@@ -18,7 +18,9 @@ http, db        HTTP/1.1 by hand; PostgreSQL with transactions and migrations
 auth            tokens, keys, revocations, signed internal identity
 middleware      one concern a file, wrapped around handlers
 proxy           the reverse proxy: header rules, upstreams, forwarding
+rpc             gRPC between services
 service         what every service's main does the same way
+idempotency     the same call twice is one call
 
 Imports point upwards in this list only: no module knows what stands below it.
 """

@@ -1,8 +1,11 @@
 """Identifiers: UUID version 7 (RFC 9562 section 5.7), which sort by the time they were made; request ids."""
 
 import os
+import re
 import time
 import uuid
+
+GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe in headers, logs and URLs
 
 
 def new_id() -> uuid.UUID:

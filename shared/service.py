@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from shared.auth.identity import IdentityVerifier
@@ -18,6 +18,7 @@ from shared.middleware.access_log import access_log
 from shared.middleware.errors import errors
 from shared.middleware.identity import identity
 from shared.middleware.request_id import request_id
+from shared.rpc.server import RpcServer, RpcService, serve_rpc
 from shared.runtime import Readiness
 
 _log = logging.getLogger(__name__)
@@ -34,10 +35,14 @@ class ServiceSettings:
     rpc_port: int
     http_keys: Mapping[str, Secret]
     rpc_keys: Mapping[str, Secret]
+    reflects: bool = False  # whether anybody may read the gRPC contracts from the server
 
     @classmethod
     def read(cls, environment: Environment, name: str) -> "ServiceSettings":
-        """From <NAME>_BIND_HOST, DATABASE_URL_<NAME>, IDENTITY_KEY_<CALLER>_<NAME>. Raises ConfigError."""
+        """From <NAME>_BIND_HOST, DATABASE_URL_<NAME>, IDENTITY_KEY_<CALLER>_<NAME>, RPC_REFLECTION.
+
+        Raises ConfigError.
+        """
         key = name.upper()
         database_url = environment.database_url(name)
         check_url(database_url, f"DATABASE_URL_{key}")
@@ -49,6 +54,7 @@ class ServiceSettings:
             rpc_port=environment.rpc_port(name),
             http_keys={GATEWAY: environment.identity_key(GATEWAY, name)},
             rpc_keys={caller: environment.identity_key(caller, name) for caller in rpc_callers(name)},
+            reflects=environment.choice("RPC_REFLECTION", "off", ("off", "on")) == "on",
         )
 
 
@@ -65,10 +71,30 @@ def service_handler(settings: ServiceSettings, routes: Sequence[Route], readines
 
 @asynccontextmanager
 async def serve_service(
-    settings: ServiceSettings, routes: Sequence[Route], readiness: Readiness
+    settings: ServiceSettings,
+    routes: Sequence[Route],
+    readiness: Readiness,
+    calls: Sequence[RpcService] = (),
 ) -> AsyncIterator[Server]:
-    """The service listens while the block runs, and finishes what is in flight when it is left."""
+    """The service listens while the block runs, and finishes what is in flight when it is left.
+
+    `routes` answer HTTP, `calls` gRPC; without any there is no gRPC server.
+    """
     handler = service_handler(settings, routes, readiness)
-    async with serve(handler, settings.host, settings.port, readiness=readiness) as server:
+    async with AsyncExitStack() as stack:
+        rpc = await stack.enter_async_context(_serve_calls(settings, calls, readiness)) if calls else None
+        server = await stack.enter_async_context(
+            serve(handler, settings.host, settings.port, readiness=readiness)
+        )
+        if rpc is not None:
+            stack.callback(rpc.stop_accepting)  # first of all, so that both servers drain at the same time
         _log.info("listening", extra={"service": settings.name, "host": settings.host, "port": server.port})
         yield server
+
+
+def _serve_calls(
+    settings: ServiceSettings, calls: Sequence[RpcService], readiness: Readiness
+) -> AbstractAsyncContextManager[RpcServer]:
+    verifier = IdentityVerifier(settings.name, settings.rpc_keys)
+    address = (settings.host, settings.rpc_port)
+    return serve_rpc(settings.name, calls, address, verifier, readiness, reflects=settings.reflects)

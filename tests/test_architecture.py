@@ -33,8 +33,8 @@ LEVELS = (
     ("shared.single_flight", "shared.duties"),
     ("shared.http", "shared.db"),
     ("shared.auth",),
-    ("shared.middleware", "shared.proxy"),
-    ("shared.service",),
+    ("shared.middleware", "shared.proxy", "shared.rpc"),
+    ("shared.service", "shared.idempotency"),
     ("services",),
 )
 FRONT_FILES = len(LEVELS)  # the level of what stands at the top of the checkout
@@ -64,9 +64,11 @@ DOMAIN_MAY_IMPORT = {
     "shared.paging",
 }  # pure; and the standard library
 MAY_SPEAK_HTTP = {"handler", "main"}
+MAY_SPEAK_RPC = {"handler", "clients", "main"}
 MAY_SPEAK_SQL = {"repository"}
 
-HTTP = ("shared.http", "shared.middleware", "shared.proxy", "shared.service")
+HTTP = ("shared.http", "shared.middleware", "shared.proxy", "shared.service", "shared.idempotency")
+RPC = ("shared.rpc", "shop", "grpc", "google")
 SQL_MECHANISM = ("shared.db", "shared.events")
 SQL = re.compile(
     r"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\b|DELETE\s+FROM\s|WITH\s+\w+\s+AS\b|"
@@ -172,7 +174,7 @@ AUTH = "services.auth"
 AUTH_FOLDERS = [f"{AUTH}.{folder}" for folder in ("domain", "service", "handler", "repository")]
 
 
-@pytest.mark.parametrize("package", ["shared", AUTH, *AUTH_FOLDERS])
+@pytest.mark.parametrize("package", ["shared", "shared.rpc", AUTH, *AUTH_FOLDERS])
 def test_a_map_names_everything_in_its_folder(package: str) -> None:
     assert sorted(_mapped(package)) == sorted(_children(package))
 
@@ -236,6 +238,11 @@ def test_a_domain_stands_on_nothing(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in SERVICE_FILES if _layer(name) not in MAY_SPEAK_HTTP])
 def test_http_types_stand_in_handlers_only(module: str) -> None:
     assert not any(_is_in(name, HTTP) for name in _imports(module))
+
+
+@pytest.mark.parametrize("module", [name for name in SERVICE_FILES if _layer(name) not in MAY_SPEAK_RPC])
+def test_contracts_and_calls_stand_at_the_border_only(module: str) -> None:
+    assert not any(_is_in(name, RPC) for name in _imports(module))
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -4,7 +4,7 @@ A decision (`create_product`, `Product.changed`, `Product.archive`) returns the 
 carries the product as it then is, or None when nothing happens. Whoever records the event makes it true.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -175,6 +175,9 @@ class ProductRepository(Protocol):
 
     async def get(self, product_id: UUID) -> Product | None:
         """The product, archived or not."""
+
+    async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
+        """Those of `product_ids` that there are, archived or not."""
 
     async def get_for_change(self, product_id: UUID) -> Product | None:
         """As `get`; nobody else changes the product until the unit of work, which must be open, has ended."""

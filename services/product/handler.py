@@ -1,10 +1,15 @@
-"""The catalogue over HTTP: decode, ask the service, encode."""
+"""The catalogue over HTTP and gRPC: decode, ask the service, encode."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
+from shop.common.v1.money_pb2 import Money as MoneyMessage
+from shop.product.v1.product_pb2 import DESCRIPTOR, GetProductsRequest, GetProductsResponse
+from shop.product.v1.product_pb2 import Product as ProductMessage
+from shop.product.v1.product_pb2_grpc import ProductServiceServicer, add_ProductServiceServicer_to_server
 
 from services.product.domain import Product, ProductChange, ProductDetails, search_fault
 from services.product.service import ProductService
@@ -15,6 +20,8 @@ from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.middleware.authorize import authorize
+from shared.rpc.decoding import read_ids
+from shared.rpc.server import RpcService
 from shared.rules import Rule
 
 
@@ -97,6 +104,24 @@ class ProductHandler:
         return Response(204)
 
 
+class ProductCalls(ProductServiceServicer):
+    """What other services ask, one method a call."""
+
+    def __init__(self, products: ProductService) -> None:
+        self._products = products
+
+    async def GetProducts(self, request: GetProductsRequest, _: object) -> GetProductsResponse:  # noqa: N802
+        """The products that there are of those asked for."""
+        found = await self._products.get_all(read_ids("product_ids", request.product_ids))
+        return GetProductsResponse(products=map(_message, found))
+
+
+def product_calls(products: ProductService) -> RpcService:
+    """The contract of the catalogue, answered."""
+    contract = DESCRIPTOR.services_by_name["ProductService"]
+    return RpcService(contract, partial(add_ProductServiceServicer_to_server, ProductCalls(products)))
+
+
 def _product_id(request: Request) -> UUID:
     return path_id(request, "product_id", "There is no such product.")
 
@@ -111,6 +136,18 @@ def _view(product: Product) -> dict[str, Any]:
         "version": product.version,
         "archived": product.archived,
     }
+
+
+def _message(product: Product) -> ProductMessage:
+    """A product as other services see it."""
+    return ProductMessage(
+        product_id=str(product.product_id),
+        name=product.name,
+        description=product.description,
+        price=MoneyMessage(amount=product.price.amount, currency=product.price.currency),
+        version=product.version,
+        archived=product.archived,
+    )
 
 
 def _full(status: int, product: Product, *headers: tuple[str, str]) -> Response:

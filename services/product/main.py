@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.product.domain import product_rules
-from services.product.handler import product_routes
+from services.product.handler import product_calls, product_routes
 from services.product.repository import PostgresProductRepository
 from services.product.service import ProductService
 from shared.config import Environment
@@ -24,7 +24,8 @@ async def main(environment: Environment) -> None:
     async with Database(settings.database_url, MIGRATIONS) as database:
         readiness.require("database", database.check)
         products = ProductService(PostgresProductRepository(database), rules)
-        async with serve_service(settings, product_routes(products, rules), readiness):
+        routes, calls = product_routes(products, rules), [product_calls(products)]
+        async with serve_service(settings, routes, readiness, calls):
             await forever()
 
 

@@ -1,5 +1,6 @@
 """Products in PostgreSQL: rows ↔ domain."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -17,6 +18,7 @@ _SELECT = """
     SELECT product_id, name, description, amount, currency, version, archived
     FROM products"""
 _GET = _SELECT + " WHERE product_id = %s"
+_GET_ALL = _SELECT + " WHERE product_id = ANY(%s)"
 _LOCK = _GET + " FOR UPDATE"
 
 _ON_OFFER = _SELECT + " WHERE NOT archived AND product_id < %(after)s"
@@ -50,6 +52,12 @@ class PostgresProductRepository:
     async def get(self, product_id: UUID) -> Product | None:
         """By primary key."""
         return await self._one(_GET, product_id)
+
+    async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
+        """By primary key, all at once."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_GET_ALL, [list(product_ids)])
+            return [_product(row) for row in await cursor.fetchall()]
 
     async def get_for_change(self, product_id: UUID) -> Product | None:
         """By primary key; the row stays locked until the transaction ends."""

@@ -1,6 +1,6 @@
 """What can be done with the catalogue. Each write reads as: find, decide, record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from services.product.domain import (
@@ -40,6 +40,10 @@ class ProductService:
     async def get(self, product_id: UUID) -> Product:
         """The product, archived or not. Raises NotFound."""
         return _existing(await self._repository.get(product_id))
+
+    async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
+        """Those of `product_ids` that there are, archived or not."""
+        return await self._repository.get_all(product_ids)
 
     async def create(self, details: ProductDetails, product_id: UUID | None = None) -> Product:
         """A new product. Raises Invalid; Conflict when `product_id` is given and taken."""

@@ -127,6 +127,12 @@ class IdentityVerifier:
         return _principal(values)
 
 
+def signed_by(headers: Headers) -> str:
+    """The caller that the signature names; empty without one. Believe it only after `verify`."""
+    signature = _SIGNATURE.fullmatch(headers.get("x-identity-signature") or "")
+    return signature["caller"] if signature else ""
+
+
 @lru_cache(maxsize=REMEMBERED_STATEMENTS)
 def _statement(principal: Principal) -> tuple[tuple[tuple[str, str], ...], str]:
     """What is the same in all requests of `principal`: its headers, and its part of the message."""

@@ -9,13 +9,12 @@ import time
 
 from shared import context
 from shared.http.messages import Handler, Middleware, Request, Response
-from shared.ids import new_request_id
+from shared.ids import GOOD_REQUEST_ID, new_request_id
 from shared.middleware.client_address import TrustedProxies
 from shared.observability.tracing import begin_span
 
 TRUSTED_PEER = "trusted_peer"  # note: the peer is one of our trusted proxies
 
-_GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # safe in headers, logs and URLs
 _GOOD_DEADLINE = re.compile(r"[0-9]{1,9}")  # milliseconds; 9 digits are 11 days
 _NONE_TRUSTED = TrustedProxies()
 
@@ -31,7 +30,7 @@ def request_id(trusted_proxies: TrustedProxies = _NONE_TRUSTED) -> Middleware:
         async def identified(request: Request) -> Response:
             get = request.headers.get
             sent = get("x-request-id")
-            request.id = sent if sent is not None and _GOOD_ID.fullmatch(sent) else new_request_id()
+            request.id = sent if sent is not None and GOOD_REQUEST_ID.fullmatch(sent) else new_request_id()
             request.trace = begin_span(get("traceparent"))
             request.client_address = request.peer
             if has_proxies and trusted_proxies.trusts(request.peer):

@@ -114,6 +114,21 @@ GUESSES_REFUSED = Counter(
 )
 PASSWORD_HASHES = Gauge("bcrypt_hashes_running", "Password hashes being computed", registry=None)
 PASSWORD_QUEUE = Gauge("bcrypt_queue", "Password hashes waiting for a core", registry=None)
+RPC_ANSWERED = Histogram(
+    "rpc_server_duration_seconds",
+    "gRPC calls answered, from metadata received to response sent",
+    ["method", "status"],
+    buckets=LATENCY_BUCKETS,
+    registry=None,
+)
+RPC_CALLED = Histogram(
+    "rpc_client_duration_seconds",
+    "gRPC calls made, each try of one that was tried again",
+    ["method", "status"],
+    buckets=LATENCY_BUCKETS,
+    registry=None,
+)
+RPC_TRIED_AGAIN = Counter("rpc_client_retries", "gRPC calls that were tried again", ["method"], registry=None)
 _exposed: set[Collector] = set()
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from scripts.support.free_ports import free_port_base
 from shared.auth.identity import IdentitySigner
-from shared.callers import GATEWAY, callers
+from shared.callers import GATEWAY, OPERATOR, callers
 from shared.config import Environment, Secret, identity_key_setting
 from shared.context import Principal
 from shared.http.client import Client, ClientResponse
 from shared.http.messages import Fields
 from shared.http.pool import ClientError
+from shared.rpc.channel import Channel
 from shared.tasks import background
 
 START_SECONDS = 20.0
@@ -34,6 +35,7 @@ class RunningService:
     """Speaks to a running service as the gateway does."""
 
     def __init__(self, name: str, environment: Environment) -> None:
+        self.name = name
         self.environment = environment
         self.client = Client()
         self.origin = environment.service_url(name)
@@ -54,6 +56,11 @@ class RunningService:
         response = await self.client.request(self.origin, method, target, fields, body)
         content = await response.body.read(1_000_000)
         return response, json.loads(content) if content else None
+
+    def channel(self, caller: str = OPERATOR) -> Channel:
+        """The way over gRPC for `caller`."""
+        key = self.environment.identity_key(caller, self.name)
+        return Channel(caller, self.name, self.environment.rpc_addresses(self.name), key)
 
     async def until_ready(self, status: int = 200) -> dict[str, Any]:
         """What /readyz says once it answers with `status`."""

@@ -1,7 +1,7 @@
 """The domain's ProductRepository in memory: the fake that passes the same suite as the real thing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -27,6 +27,9 @@ class MemoryProductRepository:
 
     async def get(self, product_id: UUID) -> Product | None:
         return self.products.get(product_id)
+
+    async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
+        return [self.products[each] for each in product_ids if each in self.products]
 
     async def get_for_change(self, product_id: UUID) -> Product | None:
         assert self._writing.locked(), "only inside a unit of work"

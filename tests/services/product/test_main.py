@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from shop.product.v1.product_pb2 import GetProductsRequest
+from shop.product.v1.product_pb2_grpc import ProductServiceStub
 
 from services.product.main import NAME, main
 from shared.config import Secret
 from shared.context import ANONYMOUS
+from shared.errors import Invalid
 from tests.services.running import ADMIN, RunningService, running
 
+UNKNOWN = "7bf51d0d-5ad3-4291-bac8-14694dff34d2"
 TEA = {"name": "녹차", "price": {"amount": 9_800, "currency": "KRW"}}
 
 
@@ -50,6 +54,23 @@ async def test_head_tells_what_get_would(service: RunningService) -> None:
     assert (head.status, nothing) == (200, None)
     assert head.headers.get("etag") == '"1"'
     assert head.headers.get("content-length") == got.headers.get("content-length")
+
+
+async def test_other_services_ask_for_many_products_at_once(service: RunningService) -> None:
+    made = [(await service.ask("POST", "/products", TEA))[1]["product_id"] for _ in range(2)]
+    await service.ask("DELETE", f"/products/{made[1]}")
+    async with service.channel("order") as channel:
+        stub = ProductServiceStub(channel.raw)
+        request = GetProductsRequest(product_ids=[*made, UNKNOWN])
+        answer = await channel.call(stub.GetProducts, request, seconds=10.0)
+        found = {each.product_id: each for each in answer.products}
+        assert found.keys() == set(made)
+        kept, archived = found[made[0]], found[made[1]]
+        assert (kept.name, kept.price.amount, kept.price.currency, kept.version) == ("녹차", 9_800, "KRW", 1)
+        assert (kept.archived, archived.archived) == (False, True)
+        with pytest.raises(Invalid) as refused:
+            await channel.call(stub.GetProducts, GetProductsRequest(product_ids=["7"]), seconds=10.0)
+        assert [each.field for each in refused.value.fields] == ["product_ids[0]"]
 
 
 @pytest.mark.races
