@@ -15,11 +15,11 @@ from services.auth.handler.routes import auth_routes
 from services.auth.handler.second_factor import SecondFactorHandler
 from services.auth.handler.sessions import SessionHandler
 from services.auth.settings import AuthSettings, read_admin
-from services.auth.upkeep import FirstAdmin, cleaning, keep_up, telling_the_gateways
+from services.auth.upkeep import FirstAdmin, cleaning, telling_the_gateways
 from services.auth.wiring import AuthServices, opened_services
 from shared.config import Environment
 from shared.db.database import Database
-from shared.duties import Duty
+from shared.duties import Duty, keep_up
 from shared.http.routing import Route
 from shared.runtime import Readiness, forever, run
 from shared.service import ServiceSettings, serve_service
@@ -43,7 +43,8 @@ async def main(environment: Environment) -> None:
         readiness.require("signing keys", auth.key_ring.check)
         readiness.require("admin", admin.check)
 
-        await stack.enter_async_context(background(keep_up(database, duties(auth)), "upkeep"))
+        upkeep = keep_up(database.wait_until_migrated(), duties(auth))
+        await stack.enter_async_context(background(upkeep, "upkeep"))
         await stack.enter_async_context(background(admin.ensure(), "admin"))
         await stack.enter_async_context(serve_service(service, routes(auth), readiness))
         await forever()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from shared.errors import Unavailable
@@ -22,6 +22,12 @@ class Duty:
     name: str
     work: Work
     seconds: float
+
+
+async def keep_up(is_ready: Awaitable[object], duties: Iterable[Duty]) -> None:
+    """Do all `duties` for ever, once `is_ready` has ended: a database has its tables, for example."""
+    await is_ready
+    await asyncio.gather(*map(repeatedly, duties))
 
 
 async def repeatedly(duty: Duty) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from datetime import timedelta
 
 from services.auth.domain.keys import KnownKeys
@@ -11,8 +10,7 @@ from services.auth.revocations import RevocationSpreader
 from services.auth.service.accounts import AccountService, NewAccount
 from services.auth.service.key_supply import KeySupply
 from shared.auth.revocation_store import RevocationStore
-from shared.db.database import Database
-from shared.duties import RETRY_SECONDS, Duty, repeatedly
+from shared.duties import RETRY_SECONDS, Duty
 from shared.errors import Invalid, Unavailable
 from shared.runtime import NeedsOperator
 
@@ -50,12 +48,6 @@ def cleaning(stored: Stored, grace: timedelta) -> tuple[Duty, ...]:
         Duty("expired revocations", stored.revocations.drop_expired, DROP_SECONDS),
         Duty("forgotten guesses", stored.guesses.drop_forgotten, DROP_SECONDS),
     )
-
-
-async def keep_up(database: Database, all_duties: Iterable[Duty]) -> None:
-    """Do `all_duties` for ever, as soon as the database has its tables."""
-    await database.wait_until_migrated()
-    await asyncio.gather(*map(repeatedly, all_duties))
 
 
 class KeyUpkeep:

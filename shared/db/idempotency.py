@@ -5,7 +5,7 @@ without the other. A claim that is not followed by an answer, because its proces
 CLAIM_SECONDS; whoever then claims the key shuts out a first holder that was only slow: `keep` fails, and so
 does its effect.
 
-Each service that takes such keys has this table in a migration of its own, and a duty that calls `forget`:
+Each service that takes such keys has this table in a migration of its own, and does `upkeep`:
 
     CREATE TABLE idempotency_keys (
         user_id       uuid        NOT NULL,
@@ -33,12 +33,14 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from shared.db.database import Database
+from shared.duties import Duty
 from shared.errors import Conflict, Invalid
 from shared.ids import new_id
 
 KEPT_HOURS = 24
 CLAIM_SECONDS = 30  # longer than any call takes: a gateway waits no longer for its answer
 IN_USE_RETRY_SECONDS = 1.0
+FORGET_SECONDS = 3600.0  # little, beside the day that keys are kept
 
 # That a claim survives a crash of the server is of no use to anybody: this commit need not wait for the disk.
 _CLAIM = """
@@ -151,6 +153,10 @@ class IdempotencyKeys:
         """The key is as it was before the claim."""
         async with self._database.connection() as connection:
             await connection.execute(_GIVE_UP, _identity(claim))
+
+    def upkeep(self) -> Duty:
+        """What a service that takes keys has to do now and then."""
+        return Duty("old idempotency keys", self.forget, FORGET_SECONDS)
 
     async def forget(self) -> None:
         """Let go of what need not be kept any longer."""

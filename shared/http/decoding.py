@@ -2,13 +2,14 @@
 
 A struct says which fields there are and of which type. What else a field must obey is said by its rule: a
 function from the domain that returns what is wrong with a value, or None. Rules are looked up by the field's
-dotted path, so that wrong types and broken rules are reported together.
+dotted path (`items[].quantity` for every item of a list), so that wrong types and broken rules are reported
+together.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from shared.errors import FieldError, Invalid, Malformed, NotFound
 from shared.http.messages import Request
 from shared.http.problems import HTTPError
 from shared.ids import parse_id
+from shared.rules import rule_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 Rules = Mapping[str, Callable[[Any], str | None]]
@@ -93,6 +95,8 @@ class _Conversion:
         return type_(**values) if len(self.errors) == before else None
 
     def _field(self, document: Any, type_: Any, path: str) -> Any:
+        if get_origin(type_) is list and (item := _struct_in(type_)) is not None:
+            return self._list(document, item, path)
         if (nested := _struct_in(type_)) is not None:
             return self._struct(document, nested, path)
         try:
@@ -102,7 +106,19 @@ class _Conversion:
         except msgspec.ValidationError as wrong:
             detail, _, inner = str(wrong).partition(" - at `$")
             return self._refuse(path + inner.rstrip("`"), detail)
-        if path in self.rules and (fault := self.rules[path](value)) is not None:
+        return self._obey(value, path)
+
+    def _list(self, document: Any, item: type[msgspec.Struct], path: str) -> Any:
+        if not isinstance(document, list):
+            return self._refuse(path, "Expected `array`")
+        before = len(self.errors)
+        self._obey(document, path)
+        values = [self._struct(each, item, f"{path}[{number}]") for number, each in enumerate(document)]
+        return values if len(self.errors) == before else None
+
+    def _obey(self, value: Any, path: str) -> Any:
+        rule = rule_of(path, self.rules)
+        if rule is not None and (fault := rule(value)) is not None:
             return self._refuse(path, fault)
         return value
 

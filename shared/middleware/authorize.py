@@ -9,17 +9,29 @@ from shared.errors import Forbidden, Unauthenticated
 from shared.http.messages import Handler, Middleware, Request, Response
 
 
-def authorize(roles: Set[str]) -> Middleware:
-    """Raises Unauthenticated or Forbidden. No `roles` let everyone pass."""
+def users_only() -> Middleware:
+    """Raises Unauthenticated. Whoever is logged in may pass."""
 
     def wrap(handler: Handler) -> Handler:
         def guarded(request: Request) -> Awaitable[Response]:
             if request.principal.is_anonymous:
                 raise Unauthenticated("Log in to do this.")
+            return handler(request)
+
+        return guarded
+
+    return wrap
+
+
+def authorize(roles: Set[str]) -> Middleware:
+    """Raises Unauthenticated or Forbidden. No `roles` let everyone pass."""
+
+    def wrap(handler: Handler) -> Handler:
+        def guarded(request: Request) -> Awaitable[Response]:
             if request.principal.roles.isdisjoint(roles):
                 raise Forbidden("Your account may not do this.")
             return handler(request)
 
-        return guarded if roles else handler
+        return users_only()(guarded) if roles else handler
 
     return wrap

@@ -1,6 +1,6 @@
 """The way to one other service: a channel, and what each call through it needs.
 
-    async with Channel("order", "product", addresses, key) as products:
+    async with Channel.read(environment, "order", "product") as products:
         stub = ProductServiceStub(products.raw)
         answer = await products.call(stub.GetProducts, GetProductsRequest(product_ids=[…]))
 
@@ -26,7 +26,7 @@ from grpc import StatusCode, aio
 
 from shared import context
 from shared.auth.identity import IdentitySigner
-from shared.config import Secret
+from shared.config import Environment, Secret
 from shared.errors import ApplicationError
 from shared.ids import new_request_id
 from shared.observability import metrics
@@ -69,6 +69,12 @@ class Channel:
         self._trouble = IntermittentTrouble(_log, f"{callee} cannot be called", f"{callee} answers again")
         metrics.expose(metrics.RPC_CALLED)
         metrics.expose(metrics.RPC_TRIED_AGAIN)
+
+    @classmethod
+    def read(cls, environment: Environment, caller: str, callee: str) -> Self:
+        """By <CALLEE>_RPC_ADDRESSES and IDENTITY_KEY_<CALLER>_<CALLEE>. Raises ConfigError."""
+        key = environment.identity_key(caller, callee)
+        return cls(caller, callee, environment.rpc_addresses(callee), key)
 
     async def __aenter__(self) -> Self:
         self.raw = aio.insecure_channel(self._target, options=OPTIONS)

@@ -1,0 +1,31 @@
+"""What order asks other services, over gRPC: messages ↔ domain."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from shop.product.v1.product_pb2 import GetProductsRequest, Product
+from shop.product.v1.product_pb2_grpc import ProductServiceStub
+
+from services.order.domain import Article
+from shared.money import Money
+from shared.rpc.channel import Channel
+
+
+class RemoteCatalogue:
+    """The domain's Catalogue: the product service."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._product = ProductServiceStub(channel.raw)
+
+    async def articles(self, product_ids: Sequence[UUID], seconds: float) -> Mapping[UUID, Article]:
+        """All in one call."""
+        request = GetProductsRequest(product_ids=map(str, product_ids))
+        answer = await self._channel.call(self._product.GetProducts, request, seconds=seconds)
+        articles = map(_article, answer.products)
+        return {article.product_id: article for article in articles}
+
+
+def _article(product: Product) -> Article:
+    price = Money(product.price.amount, product.price.currency)
+    return Article(UUID(product.product_id), product.name, price, product.archived)

@@ -1,0 +1,246 @@
+"""What an order is and which rules it obeys. Pure: no I/O, no clock, no randomness.
+
+An order keeps its own copy of what it needs of other services' data: names as they were, prices as they were
+agreed. A decision returns the event it amounts to, which carries the order as it then is, or None when
+nothing happens. Whoever records the event makes it true.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from shared.errors import Conflict, FieldError, Invalid
+from shared.money import MAX_AMOUNT, Money, money_rules, under
+from shared.rules import Rule
+
+MAX_ITEMS = 50  # what one call to the catalogue carries easily, and more than a basket has
+MAX_QUANTITY = 10_000  # pieces of one product
+
+
+class OrderStatus(StrEnum):
+    """What has become of an order; CONFIRMED and CANCELLED are final."""
+
+    PENDING = "PENDING"
+    CONFIRMED = "CONFIRMED"
+    CANCELLED = "CANCELLED"
+
+
+REQUESTED = "requested"  # the reason of an order that its owner has cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class WantedItem:
+    """What somebody wants to order: pieces of a product."""
+
+    product_id: UUID
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """All that somebody wants, and what they expect it to cost if they say so."""
+
+    user_id: UUID
+    items: Sequence[WantedItem]
+    expected_total: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """A product as the catalogue tells it now."""
+
+    product_id: UUID
+    name: str
+    price: Money
+    archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """Pieces of a product, as it was when they were ordered."""
+
+    product_id: UUID
+    product_name: str
+    quantity: int
+    unit_price: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order. `version` counts its states from 1; `reason` says why it is cancelled."""
+
+    order_id: UUID
+    user_id: UUID
+    items: tuple[OrderItem, ...]
+    total: Money
+    placed_at: datetime
+    status: OrderStatus = OrderStatus.PENDING
+    reason: str = ""
+    version: int = 1
+
+    def cancel(self, reason: str) -> "OrderCancelled | None":
+        """Cancelling twice is cancelling once. Raises Conflict when the order is confirmed."""
+        if self.status is OrderStatus.CONFIRMED:
+            raise Conflict("It is too late: the order is confirmed.", code="order-confirmed")
+        if self.status is OrderStatus.CANCELLED:
+            return None
+        cancelled = replace(self, status=OrderStatus.CANCELLED, reason=reason, version=self.version + 1)
+        return OrderCancelled(cancelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who wants to see or change an order."""
+
+    user_id: UUID
+    is_admin: bool = False
+
+    def may_see(self, order: Order) -> bool:
+        """An order is its owner's business, and the admins'."""
+        return self.is_admin or self.owns(order)
+
+    def owns(self, order: Order) -> bool:
+        """Whether the order is theirs."""
+        return order.user_id == self.user_id
+
+
+# What has happened
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlaced:
+    """A user has ordered something."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    """Nothing comes of an order."""
+
+    order: Order
+
+
+OrderEvent = OrderPlaced | OrderCancelled
+
+
+def place_order(
+    order_id: UUID, basket: Basket, articles: Mapping[UUID, Article], placed_at: datetime
+) -> OrderPlaced:
+    """An order of what is in `basket`, at today's names and prices.
+
+    Raises Invalid naming every product that cannot be had, Conflict when the total is not the expected one.
+    """
+    _refuse_what_cannot_be_had(basket, articles)
+    items = tuple(_item(wanted, articles[wanted.product_id]) for wanted in basket.items)
+    total = total_of(items)
+    if basket.expected_total not in (None, total):
+        raise Conflict(f"The total is {total.amount} {total.currency} by now.", code="price-changed")
+    return OrderPlaced(Order(order_id, basket.user_id, items, total, placed_at))
+
+
+def total_of(items: Sequence[OrderItem]) -> Money:
+    """What all of it costs. Raises Invalid when that is more than an amount can be."""
+    amount = sum(item.quantity * item.unit_price.amount for item in items)
+    if amount > MAX_AMOUNT:
+        raise Invalid("Such a total cannot be paid.", (FieldError("items", f"Cost more than {MAX_AMOUNT}"),))
+    return Money(amount, items[0].unit_price.currency)
+
+
+def _item(wanted: WantedItem, article: Article) -> OrderItem:
+    return OrderItem(article.product_id, article.name, wanted.quantity, article.price)
+
+
+def _refuse_what_cannot_be_had(basket: Basket, articles: Mapping[UUID, Article]) -> None:
+    faults = ((path, _article_fault(articles.get(item.product_id))) for path, item in _items(basket))
+    errors = tuple(FieldError(f"{path}.product_id", fault) for path, fault in faults if fault is not None)
+    if errors:
+        raise Invalid("Some products cannot be had.", errors)
+
+
+def _article_fault(article: Article | None) -> str | None:
+    if article is None:
+        return "There is no such product"
+    return "Is no longer on offer" if article.archived else None
+
+
+# Rules
+
+
+def fields(basket: Basket) -> Iterator[tuple[str, object]]:
+    """What `basket` gives, by dotted path."""
+    yield "items", basket.items
+    for path, item in _items(basket):
+        yield f"{path}.quantity", item.quantity
+    if basket.expected_total is not None:
+        yield "expected_total.amount", basket.expected_total.amount
+        yield "expected_total.currency", basket.expected_total.currency
+
+
+def order_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[str, Rule]:
+    """The rule of each field, by its dotted path. Amounts are in `currency`, one of `known_currencies`."""
+    totals = under("expected_total", money_rules(currency, known_currencies))
+    return {"items": items_fault, "items[].quantity": quantity_fault, **totals}
+
+
+def items_fault(items: Sequence[object]) -> str | None:
+    """An order has 1 to MAX_ITEMS items."""
+    return None if 1 <= len(items) <= MAX_ITEMS else f"Must be 1 to {MAX_ITEMS}, not {len(items)}"
+
+
+def quantity_fault(quantity: int) -> str | None:
+    """At least one piece, and no more than a shop would hand over."""
+    return None if 1 <= quantity <= MAX_QUANTITY else f"Must be from 1 to {MAX_QUANTITY}"
+
+
+def refuse_repeated_products(items: Sequence[WantedItem]) -> None:
+    """Raises Invalid, naming every item whose product stands in an earlier one."""
+    ids = [item.product_id for item in items]
+    repeated = [number for number, each in enumerate(ids) if each in ids[:number]]
+    if repeated:
+        errors = (
+            FieldError(f"items[{number}].product_id", "Stands in an earlier item") for number in repeated
+        )
+        raise Invalid("Some fields are not acceptable.", tuple(errors))
+
+
+def _items(basket: Basket) -> Iterator[tuple[str, WantedItem]]:
+    for number, item in enumerate(basket.items):
+        yield f"items[{number}]", item
+
+
+# What the use cases need
+
+
+class Catalogue(Protocol):
+    """The product service."""
+
+    async def articles(self, product_ids: Sequence[UUID], seconds: float) -> Mapping[UUID, Article]:
+        """Those of `product_ids` that there are, by their identifiers.
+
+        Raises Unavailable when it has not answered within `seconds`, DeadlineExceeded when the request's own
+        time is over.
+        """
+
+
+class OrderRepository(Protocol):
+    """Where orders are kept. Every method raises Unavailable while that place cannot be reached."""
+
+    def unit_of_work(self) -> AbstractAsyncContextManager[object]:
+        """All calls inside the block take effect together, or none does."""
+
+    async def get(self, order_id: UUID) -> Order | None:
+        """The order."""
+
+    async def get_for_change(self, order_id: UUID) -> Order | None:
+        """As `get`; nobody else changes the order until the unit of work, which must be open, has ended."""
+
+    async def page(self, user_id: UUID | None, after: UUID | None, limit: int) -> list[Order]:
+        """Up to `limit` orders of a user, or of all, newest first, from the one after `after` on."""
+
+    async def record(self, event: OrderEvent) -> None:
+        """Make `event` true. Raises Conflict when an order is placed that exists."""

@@ -1,0 +1,199 @@
+"""Orders over HTTP and gRPC: decode, ask the service, encode."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UNSET, Struct, UnsetType
+from shop.common.v1.money_pb2 import Money as MoneyMessage
+from shop.order.v1.order_pb2 import DESCRIPTOR, GetOrderRequest, GetOrderResponse
+from shop.order.v1.order_pb2 import Order as OrderMessage
+from shop.order.v1.order_pb2 import OrderItem as OrderItemMessage
+from shop.order.v1.order_pb2 import OrderStatus as OrderStatusMessage
+from shop.order.v1.order_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
+
+from services.order.domain import Asker, Basket, Order, OrderItem, OrderStatus, WantedItem
+from services.order.service import OrderService
+from shared import context
+from shared.context import Principal
+from shared.errors import NotFound
+from shared.http.decoding import path_id, read_json, read_query
+from shared.http.messages import Request, Response, json_response
+from shared.http.money import MoneyBody
+from shared.http.paging import PageQuery, cursor_fault, page_document
+from shared.http.routing import Route
+from shared.idempotency import REPLAYED, IdempotentCalls, Once
+from shared.middleware.authorize import users_only
+from shared.money import Money
+from shared.rpc.decoding import read_id
+from shared.rpc.server import RpcService
+from shared.rules import Rule
+
+
+class ItemBody(Struct, forbid_unknown_fields=True):
+    """One of `items`."""
+
+    product_id: UUID
+    quantity: int
+
+
+class NewOrderBody(Struct, forbid_unknown_fields=True):
+    """What `POST /orders` takes."""
+
+    items: list[ItemBody]
+    expected_total: MoneyBody | UnsetType = UNSET
+
+
+def order_routes(orders: OrderService, calls: IdempotentCalls, rules: Mapping[str, Rule]) -> list[Route]:
+    """The rows of orders in the service's table."""
+    handler = OrderHandler(orders, calls, rules)
+    for_users = users_only()
+    return [
+        Route("POST", "/orders", for_users(handler.place)),
+        Route("GET", "/orders", for_users(handler.browse)),
+        Route("GET", "/orders/{order_id}", for_users(handler.get)),
+        Route("POST", "/orders/{order_id}/cancel", for_users(handler.cancel)),
+    ]
+
+
+class OrderHandler:
+    """One method a row. `rules` let a body's wrong types and broken rules be named together."""
+
+    def __init__(self, orders: OrderService, calls: IdempotentCalls, rules: Mapping[str, Rule]) -> None:
+        self._orders = orders
+        self._calls = calls
+        self._rules = rules
+
+    async def place(self, request: Request) -> Response:
+        """A new order. Asked again under the same key, the order as it is by then."""
+        body = await read_json(request, NewOrderBody, self._rules)
+        basket = _basket(body, _asker(request.principal))
+
+        async def once(call: Once) -> Response:
+            draft = await self._orders.draft(basket)
+            async with call.effect():
+                return await call.keep(_accepted(await self._orders.place(draft)))
+
+        return await self._calls.answer(request, body, once, partial(self._as_it_is_now, request))
+
+    async def _as_it_is_now(self, request: Request, first: Response) -> Response:
+        document = json.loads(first.body) if isinstance(first.body, bytes) else {}
+        if "order_id" not in document:
+            return first  # a refusal
+        order = await self._orders.get(UUID(document["order_id"]), _asker(request.principal))
+        return _accepted(order, REPLAYED)
+
+    async def browse(self, request: Request) -> Response:
+        """A page of the caller's orders, newest first, told from our own copies."""
+        query = read_query(request, PageQuery, {"cursor": cursor_fault})
+        page = await self._orders.browse(_asker(request.principal), query.after, query.limit)
+        return json_response(200, page_document(map(_view, page.items), page.next))
+
+    async def get(self, request: Request) -> Response:
+        """One order, with its products' current names where the catalogue can be asked."""
+        order = await self._orders.get(_order_id(request), _asker(request.principal))
+        names = await self._orders.names(order)
+        return json_response(200, _view(order, names.by_product, names.source))
+
+    async def cancel(self, request: Request) -> Response:
+        """The order is off, if it is not too late."""
+        return json_response(
+            200, _view(await self._orders.cancel(_order_id(request), _asker(request.principal)))
+        )
+
+
+class OrderCalls(OrderServiceServicer):
+    """What other services ask, one method a call."""
+
+    def __init__(self, orders: OrderService) -> None:
+        self._orders = orders
+
+    async def GetOrder(self, request: GetOrderRequest, _: object) -> GetOrderResponse:  # noqa: N802
+        """The order, if the caller speaks for somebody whose business it is."""
+        order_id = read_id("order_id", request.order_id)
+        order = await self._orders.get(order_id, _asker(context.principal.get()))
+        return GetOrderResponse(order=_message(order))
+
+
+def order_calls(orders: OrderService) -> RpcService:
+    """The contract of orders, answered."""
+    contract = DESCRIPTOR.services_by_name["OrderService"]
+    return RpcService(contract, partial(add_OrderServiceServicer_to_server, OrderCalls(orders)))
+
+
+def _order_id(request: Request) -> UUID:
+    return path_id(request, "order_id", "There is no such order.")
+
+
+def _asker(principal: Principal) -> Asker:
+    if principal.is_anonymous:
+        raise NotFound("There is no such order.")
+    return Asker(UUID(principal.user_id), "admin" in principal.roles)
+
+
+def _basket(body: NewOrderBody, asker: Asker) -> Basket:
+    items = [WantedItem(item.product_id, item.quantity) for item in body.items]
+    expected = None if body.expected_total is UNSET else body.expected_total.to_money()
+    return Basket(asker.user_id, items, expected)
+
+
+def _accepted(order: Order, *headers: tuple[str, str]) -> Response:
+    """Not decided yet, or decided since."""
+    status = 202 if order.status is OrderStatus.PENDING else 201
+    location = ("Location", f"/orders/{order.order_id}")
+    return json_response(status, _view(order), [location, *headers])
+
+
+def _view(order: Order, names: Mapping[UUID, str] | None = None, names_from: str = "copy") -> dict[str, Any]:
+    """An order as clients see it."""
+    return {
+        "order_id": order.order_id,
+        "user_id": order.user_id,
+        "status": order.status,
+        "reason": order.reason or None,
+        "items": [_item_view(item, names or {}) for item in order.items],
+        "total": order.total,
+        "names_from": names_from,
+        "placed_at": order.placed_at,
+    }
+
+
+def _item_view(item: OrderItem, names: Mapping[UUID, str]) -> dict[str, Any]:
+    return {
+        "product_id": item.product_id,
+        "product_name": names.get(item.product_id, item.product_name),
+        "quantity": item.quantity,
+        "unit_price": item.unit_price,
+    }
+
+
+def _message(order: Order) -> OrderMessage:
+    """An order as other services see it."""
+    placed_at = Timestamp()
+    placed_at.FromDatetime(order.placed_at)
+    return OrderMessage(
+        order_id=str(order.order_id),
+        user_id=str(order.user_id),
+        status=OrderStatusMessage.Value(f"ORDER_STATUS_{order.status}"),
+        reason=order.reason,
+        items=map(_item_message, order.items),
+        total=_money_message(order.total),
+        version=order.version,
+        placed_at=placed_at,
+    )
+
+
+def _item_message(item: OrderItem) -> OrderItemMessage:
+    return OrderItemMessage(
+        product_id=str(item.product_id),
+        product_name=item.product_name,
+        quantity=item.quantity,
+        unit_price=_money_message(item.unit_price),
+    )
+
+
+def _money_message(money: Money) -> MoneyMessage:
+    return MoneyMessage(amount=money.amount, currency=money.currency)

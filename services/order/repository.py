@@ -1,0 +1,135 @@
+"""Orders in PostgreSQL: rows ↔ domain."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from services.order.domain import Order, OrderEvent, OrderItem, OrderPlaced, OrderStatus
+from shared.db.database import Database
+from shared.db.pool import Connection
+from shared.errors import Conflict
+from shared.money import Money
+
+_PAST_THE_NEWEST = UUID(int=2**128 - 1)  # every identifier is below it
+
+_SELECT = """
+    SELECT order_id, user_id, amount, currency, placed_at, status, reason, version
+    FROM orders"""
+_GET = _SELECT + " WHERE order_id = %s"
+_LOCK = _GET + " FOR UPDATE"
+_PAGE_OF_ALL = _SELECT + " WHERE order_id < %(after)s ORDER BY order_id DESC LIMIT %(limit)s"
+_PAGE_OF_USER = (
+    _SELECT
+    + """
+    WHERE user_id = %(user_id)s AND order_id < %(after)s ORDER BY order_id DESC LIMIT %(limit)s"""
+)
+_ITEMS = """
+    SELECT order_id, product_id, product_name, quantity, amount
+    FROM order_items WHERE order_id = ANY(%s) ORDER BY order_id, position"""
+
+_INSERT = """
+    INSERT INTO orders (order_id, user_id, amount, currency, placed_at, status, reason, version)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+_INSERT_ITEMS = """
+    INSERT INTO order_items (order_id, position, product_id, product_name, quantity, amount)
+    SELECT %s, * FROM unnest(%s::int[], %s::uuid[], %s::text[], %s::bigint[], %s::bigint[])"""
+_UPDATE = """
+    UPDATE orders SET (status, reason, version, changed_at) = (%s, %s, %s, now()) WHERE order_id = %s"""
+
+
+class PostgresOrderRepository:
+    """The domain's OrderRepository."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def unit_of_work(self) -> AbstractAsyncContextManager[object]:
+        """One transaction, which the other methods join."""
+        return self._database.transaction()
+
+    async def get(self, order_id: UUID) -> Order | None:
+        """By primary key."""
+        return await self._one(_GET, order_id)
+
+    async def get_for_change(self, order_id: UUID) -> Order | None:
+        """By primary key; the row stays locked until the transaction ends."""
+        return await self._one(_LOCK, order_id)
+
+    async def page(self, user_id: UUID | None, after: UUID | None, limit: int) -> list[Order]:
+        """By keyset, over the index of a user's orders."""
+        values = {"user_id": user_id, "after": after or _PAST_THE_NEWEST, "limit": limit}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_PAGE_OF_USER if user_id else _PAGE_OF_ALL, values)
+            return await _with_items(connection, await cursor.fetchall())
+
+    async def record(self, event: OrderEvent) -> None:
+        """Write the state that the event carries."""
+        if isinstance(event, OrderPlaced):
+            await self._insert(event.order)
+            return
+        order = event.order
+        async with self._database.connection() as connection:
+            await connection.execute(_UPDATE, [order.status, order.reason, order.version, order.order_id])
+
+    async def _insert(self, order: Order) -> None:
+        async with self._database.transaction() as connection:
+            try:
+                await connection.execute(_INSERT, _row(order))
+            except psycopg.errors.UniqueViolation as taken:
+                raise Conflict("There is an order with this identifier already.") from taken
+            await connection.execute(_INSERT_ITEMS, _columns(order))
+
+    async def _one(self, query: str, order_id: UUID) -> Order | None:
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(query, [order_id])
+            found = await _with_items(connection, await cursor.fetchall())
+            return found[0] if found else None
+
+
+async def _with_items(connection: Connection, rows: Sequence[TupleRow]) -> list[Order]:
+    """The orders that `rows` begin; items never change, so a second statement finds those that belong."""
+    cursor = await connection.execute(_ITEMS, [[row[0] for row in rows]])
+    items = defaultdict(list)
+    for order_id, *columns in await cursor.fetchall():
+        items[order_id].append(columns)
+    return [_order(row, items[row[0]]) for row in rows]
+
+
+def _order(row: TupleRow, items: Sequence[Sequence[object]]) -> Order:
+    order_id, user_id, amount, currency, placed_at, status, reason, version = row
+    return Order(
+        order_id,
+        user_id,
+        tuple(
+            OrderItem(product_id, name, quantity, Money(price, currency))  # type: ignore[arg-type]
+            for product_id, name, quantity, price in items
+        ),
+        Money(amount, currency),
+        placed_at,
+        OrderStatus(status),
+        reason,
+        version,
+    )
+
+
+def _row(order: Order) -> tuple[object, ...]:
+    """The values of _INSERT, in their order."""
+    total = (order.total.amount, order.total.currency)
+    return (order.order_id, order.user_id, *total, order.placed_at, order.status, order.reason, order.version)
+
+
+def _columns(order: Order) -> list[object]:
+    """The values of _INSERT_ITEMS, in their order: one list a column."""
+    items = order.items
+    return [
+        order.order_id,
+        list(range(len(items))),
+        [item.product_id for item in items],
+        [item.product_name for item in items],
+        [item.quantity for item in items],
+        [item.unit_price.amount for item in items],
+    ]
