@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from shared.rules import Rule
 
-MAX_AMOUNT = 2**53 - 1  # the largest integer that every reader of JSON keeps exact (RFC 8259 section 6)
+EXACT_IN_JSON = 2**53 - 1  # the largest integer that every reader of JSON keeps exact (RFC 8259 section 6)
+MAX_AMOUNT = EXACT_IN_JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ LEVELS = (
         "shared.context",
         "shared.money",
         "shared.paging",
+        "shared.versions",
     ),
     ("shared.ports", "shared.callers", "shared.config", "shared.currency"),
     ("shared.observability",),

@@ -9,10 +9,9 @@ from psycopg.rows import TupleRow
 
 from services.product.domain import Product, ProductCreated, ProductEvent, searchable_text
 from shared.db.database import Database
+from shared.db.statements import PAST_THE_NEWEST, every, execute, one
 from shared.errors import Conflict
 from shared.money import Money
-
-_PAST_THE_NEWEST = UUID(int=2**128 - 1)  # every identifier is below it
 
 _SELECT = """
     SELECT product_id, name, description, amount, currency, version, archived
@@ -55,9 +54,7 @@ class PostgresProductRepository:
 
     async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
         """By primary key, all at once."""
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(_GET_ALL, [list(product_ids)])
-            return [_product(row) for row in await cursor.fetchall()]
+        return [_product(row) for row in await every(self._database, _GET_ALL, [list(product_ids)])]
 
     async def get_for_change(self, product_id: UUID) -> Product | None:
         """By primary key; the row stays locked until the transaction ends."""
@@ -65,25 +62,20 @@ class PostgresProductRepository:
 
     async def page(self, key: str, after: UUID | None, limit: int) -> list[Product]:
         """By keyset: a page deep down costs no more than the first one."""
-        values = {"key": key, "after": after or _PAST_THE_NEWEST, "limit": limit}
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(_SEARCH if key else _PAGE, values)
-            return [_product(row) for row in await cursor.fetchall()]
+        values = {"key": key, "after": after or PAST_THE_NEWEST, "limit": limit}
+        return [_product(row) for row in await every(self._database, _SEARCH if key else _PAGE, values)]
 
     async def record(self, event: ProductEvent) -> None:
         """Write the state that the event carries."""
         statement = _INSERT if isinstance(event, ProductCreated) else _UPDATE
-        async with self._database.connection() as connection:
-            try:
-                await connection.execute(statement, _row(event.product))
-            except psycopg.errors.UniqueViolation as taken:
-                raise Conflict("There is a product with this identifier already.") from taken
+        try:
+            await execute(self._database, statement, _row(event.product))
+        except psycopg.errors.UniqueViolation as taken:
+            raise Conflict("There is a product with this identifier already.") from taken
 
     async def _one(self, query: str, product_id: UUID) -> Product | None:
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(query, [product_id])
-            row = await cursor.fetchone()
-            return None if row is None else _product(row)
+        row = await one(self._database, query, [product_id])
+        return None if row is None else _product(row)
 
 
 def _product(row: TupleRow) -> Product:

@@ -1,6 +1,6 @@
 """What can be done with the catalogue. Each write reads as: find, decide, record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.product.domain import (
@@ -12,17 +12,11 @@ from services.product.domain import (
     fields,
     search_key,
 )
-from shared.errors import NotFound, PreconditionFailed
+from shared.errors import NotFound
 from shared.ids import new_id
 from shared.paging import Page, page_of
 from shared.rules import Rule, check
-
-VersionTest = Callable[[int], bool]  # whether the caller's precondition allows a version
-
-
-def any_version(version: int) -> bool:
-    """The precondition of a caller who has none."""
-    return True
+from shared.versions import VersionTest, any_version, require_version
 
 
 class ProductService:
@@ -62,7 +56,7 @@ class ProductService:
         check(fields(change), self._rules)
         async with self._repository.unit_of_work():
             product = _existing(await self._repository.get_for_change(product_id))
-            _require(product, is_expected)
+            require_version("The product", product.version, is_expected)
             changed = product.changed(change)
             if changed is None:
                 return product
@@ -79,7 +73,7 @@ class ProductService:
             archived = product.archive()
             if archived is None:
                 return
-            _require(product, is_expected)
+            require_version("The product", product.version, is_expected)
             await self._repository.record(archived)
 
 
@@ -87,10 +81,3 @@ def _existing(product: Product | None) -> Product:
     if product is None:
         raise NotFound("There is no such product.")
     return product
-
-
-def _require(product: Product, is_expected: VersionTest) -> None:
-    if not is_expected(product.version):
-        raise PreconditionFailed(
-            f"The product is at version {product.version}, which If-Match does not name."
-        )

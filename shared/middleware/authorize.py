@@ -4,9 +4,20 @@ The gateway puts it behind `authenticate`, a service behind `identity`: neither 
 """
 
 from collections.abc import Awaitable, Set
+from uuid import UUID
 
+from shared.context import Principal
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.messages import Handler, Middleware, Request, Response
+from shared.ids import parse_id
+
+
+def user_id_of(principal: Principal) -> UUID:
+    """The user that the caller speaks for. Raises Unauthenticated when that is nobody."""
+    user_id = parse_id(principal.user_id)
+    if user_id is None:
+        raise Unauthenticated("Log in to do this.")
+    return user_id
 
 
 def users_only() -> Middleware:

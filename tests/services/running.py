@@ -59,8 +59,7 @@ class RunningService:
 
     def channel(self, caller: str = OPERATOR) -> Channel:
         """The way over gRPC for `caller`."""
-        key = self.environment.identity_key(caller, self.name)
-        return Channel(caller, self.name, self.environment.rpc_addresses(self.name), key)
+        return Channel.read(self.environment, caller, self.name)
 
     async def until_ready(self, status: int = 200) -> dict[str, Any]:
         """What /readyz says once it answers with `status`."""

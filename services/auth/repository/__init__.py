@@ -1,6 +1,5 @@
 """Rows ↔ domain, in PostgreSQL: one file for each thing that is kept.
 
-statements           running one statement, within the unit of work or by itself
 accounts, passwords  who there is, and the hashes of their passwords
 second_factors       phones' secrets, recovery codes
 guesses              failed attempts, locks, known networks

@@ -11,8 +11,8 @@ from services.auth.domain.accounts import ADMIN, User, email_key
 from services.auth.domain.passwords import StoredPassword
 from services.auth.domain.revocations import Revocation, RevokedKind
 from services.auth.repository.revocations import PostgresRevocationRepository
-from services.auth.repository.statements import every, execute, now, one
 from shared.db.database import Database
+from shared.db.statements import every, execute, now, one
 
 _ADD_USER = """
     INSERT INTO users (user_id, email, email_key, display_name, roles, password_hash)

@@ -7,9 +7,9 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from services.auth.domain.audit import Actor, AuditEntry, AuditRow, Event
-from services.auth.repository.statements import every, execute
 from shared import context
 from shared.db.database import Database
+from shared.db.statements import every, execute
 
 _WRITE = """
     INSERT INTO audit (event, actor, user_id, session_id, address, request_id, details)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from services.auth.domain.clients import Client
-from services.auth.repository.statements import every, execute, one
 from shared.db.database import Database
+from shared.db.statements import every, execute, one
 from shared.ids import parse_id
 
 _ADD = "INSERT INTO clients (client_id, name, secret_digest) VALUES (%s, %s, %s)"

@@ -31,10 +31,10 @@ from services.auth.domain.guessing import (
     network_of,
     user_subject,
 )
-from services.auth.repository.statements import every, execute
 from services.auth.turns import Turns
 from shared.db import pool
 from shared.db.database import Database
+from shared.db.statements import every, execute
 from shared.errors import Unavailable
 
 NETWORKS_KEPT = timedelta(days=90)  # unused; then the next login from there makes them known again

@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 from services.auth.domain.keys import StoredKey
 from services.auth.domain.revocations import Revocation, RevokedKind
 from services.auth.repository.revocations import PostgresRevocationRepository
-from services.auth.repository.statements import every, execute, now
 from shared.db.database import Database
+from shared.db.statements import every, execute, now
 
 # Whoever has a private key signs tokens that expire whenever they like; they are refused for as long as some
 # gateway may be without a newer JWK Set, and that should never be as long as this.

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from services.auth.domain.passwords import StoredPassword
-from services.auth.repository.statements import execute, one
 from shared.db.database import Database
+from shared.db.statements import execute, one
 
 _FIND = "SELECT password_hash, password_version FROM users WHERE user_id = %s"
 _IS_UNCHANGED = "SELECT FROM users WHERE user_id = %s AND password_version = %s"

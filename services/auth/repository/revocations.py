@@ -7,9 +7,9 @@ from uuid import UUID
 from psycopg.rows import TupleRow
 
 from services.auth.domain.revocations import Revocation, RevokedKind
-from services.auth.repository.statements import every, execute
 from services.auth.revocations import REVOCATION_SLACK
 from shared.db.database import Database
+from shared.db.statements import every, execute
 
 UNSENT_AT_ONCE = 1_000
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from services.auth.domain.second_factor import Enrolment
-from services.auth.repository.statements import execute, now, one
 from shared.db.database import Database
+from shared.db.statements import execute, now, one
 
 _BEGIN = """
     INSERT INTO totp (user_id, sealed_secret) VALUES (%s, %s)

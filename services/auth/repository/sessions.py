@@ -10,8 +10,8 @@ from services.auth.domain.revocations import RevokedKind
 from services.auth.domain.sessions import Ended, LiveSession, Origin, RefreshToken, Session
 from services.auth.repository.accounts import hold_user
 from services.auth.repository.revocations import PostgresRevocationRepository
-from services.auth.repository.statements import every, execute, now, one
 from shared.db.database import Database
+from shared.db.statements import every, execute, now, one
 
 SESSIONS_KEPT = timedelta(days=30)  # after their end, for whoever asks what happened
 

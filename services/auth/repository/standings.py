@@ -11,8 +11,8 @@ from services.auth.domain.sessions import Session
 from services.auth.domain.standings import Standing
 from services.auth.repository.accounts import user_of
 from services.auth.repository.revocations import PostgresRevocationRepository
-from services.auth.repository.statements import one
 from shared.db.database import Database
+from shared.db.statements import one
 
 _FIND = """
     SELECT session_id, sessions.user_id, expires_at, ends_by, ended_at,

@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from shared.db.database import Database
+
+PAST_THE_NEWEST = UUID(
+    int=2**128 - 1
+)  # every identifier is below it: where a list that is newest first begins
 
 Values = Sequence[object] | Mapping[str, object]
 
@@ -31,7 +36,7 @@ async def every(database: Database, query: str, values: Values = ()) -> list[Tup
 
 
 async def now(database: Database) -> datetime:
-    """The database's clock, which all auth servers share."""
+    """The database's clock, which all processes of a service share."""
     row = await one(database, "SELECT clock_timestamp()")
     assert row is not None
     moment: datetime = row[0]

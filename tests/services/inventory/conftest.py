@@ -1,0 +1,90 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from services.inventory.domain.reservations import InventoryRepository
+from services.inventory.domain.stock import Movement, MovementReason
+from services.inventory.main import MIGRATIONS
+from services.inventory.repository import PostgresInventoryRepository
+from services.inventory.service import InventoryService
+from shared.config import Secret
+from shared.db.database import Database
+from tests.engines import Engines
+from tests.services.inventory.memory_repository import MemoryInventoryRepository
+
+MIGRATION_SECONDS = 20.0
+LIFETIME = timedelta(seconds=900)
+
+Books = Callable[[], Awaitable[list[Movement]]]
+
+
+@pytest.fixture(scope="module")
+def used_database_url(engines: Engines) -> Secret:
+    return engines.new_database()
+
+
+@pytest.fixture
+def database_url(used_database_url: Secret) -> Secret:
+    """A database as empty as a new one, in a fraction of the time."""
+    with psycopg.connect(used_database_url.value, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return used_database_url
+
+
+@pytest.fixture
+async def database(database_url: Secret) -> AsyncIterator[Database]:
+    async with Database(database_url, MIGRATIONS) as opened:
+        async with asyncio.timeout(MIGRATION_SECONDS):
+            await opened.wait_until_migrated()
+        yield opened
+
+
+@pytest.fixture
+def memory() -> MemoryInventoryRepository:
+    return MemoryInventoryRepository()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def repository(request: pytest.FixtureRequest) -> InventoryRepository:
+    """The fake and the real thing, one after the other."""
+    if request.param == "memory":
+        kept: MemoryInventoryRepository = request.getfixturevalue("memory")
+        return kept
+    return PostgresInventoryRepository(request.getfixturevalue("database"))
+
+
+@pytest.fixture
+def inventory(repository: InventoryRepository) -> InventoryService:
+    return InventoryService(repository, LIFETIME)
+
+
+@pytest.fixture
+def hasty(repository: InventoryRepository) -> InventoryService:
+    """The same inventory to whoever reserves for no time at all: what is set aside is due at once."""
+    return InventoryService(repository, timedelta(0))
+
+
+@pytest.fixture
+def books(request: pytest.FixtureRequest, repository: InventoryRepository) -> Books:
+    """All movements, in their order."""
+    if isinstance(repository, MemoryInventoryRepository):
+        return lambda: _written_in(repository)
+    database: Database = request.getfixturevalue("database")
+    return lambda: read_books(database)
+
+
+async def _written_in(memory: MemoryInventoryRepository) -> list[Movement]:
+    return list(memory.movements)
+
+
+async def read_books(database: Database) -> list[Movement]:
+    query = """
+        SELECT product_id, difference, on_hand, reason, coalesce(set_by, reservation_id)
+        FROM movements ORDER BY movement_id"""
+    async with database.connection() as connection:
+        rows = await (await connection.execute(query)).fetchall()
+    return [Movement(row[0], row[1], row[2], MovementReason(row[3]), row[4]) for row in rows]
