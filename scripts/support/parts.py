@@ -6,8 +6,9 @@ from pathlib import Path
 
 from scripts.support.records import Records
 from scripts.support.service_names import embedded_services
+from shared.callers import rpc_callers
 from shared.config import CHECKOUT, LOOPBACK, Environment
-from shared.ports import OFFSETS, port_of
+from shared.ports import OFFSETS, RPC_STEP, port_of
 from shared.proxy.config import Address, read_config
 
 ENGINES = ("postgres", "valkey")
@@ -16,7 +17,10 @@ EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses to listen on, none 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process of the Procfile; `addresses` by name, the last of which answers /readyz."""
+    """One process of the Procfile; `addresses` by name, the last of which answers /readyz.
+
+    The names are those of `shared.ports`, but for the ports that speak gRPC.
+    """
 
     name: str
     addresses: dict[str, Address]
@@ -57,4 +61,6 @@ def _addresses(name: str, environment: Environment) -> dict[str, Address]:
         config = read_config(Path(path), environment)
         return {"gateway": config.listen, "gateway_admin": config.admin}
     host = LOOPBACK if name in ENGINES else environment.text(f"{name.upper()}_BIND_HOST", LOOPBACK)
-    return {name: Address(host, port_of(name, environment.port_base))}
+    port = port_of(name, environment.port_base)
+    rpc = {f"{name}'s gRPC": Address(host, port + RPC_STEP)} if rpc_callers(name) else {}
+    return {**rpc, name: Address(host, port)}

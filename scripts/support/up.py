@@ -31,6 +31,7 @@ from scripts.support.settings import read_settings
 from scripts.support.signal_queue import SignalQueue, stop_among
 from scripts.support.spawning import spawn
 from shared.config import CHECKOUT, Environment
+from shared.ports import OFFSETS
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -233,7 +234,7 @@ def _addresses(parts: list[Part]) -> str:
 
 def _address(part: Part) -> str:
     scheme = "" if part.is_engine else "http://"
-    places = {name: reachable(address) for name, address in part.addresses.items()}
+    places = {name: reachable(part.addresses[name]) for name in part.addresses if name in OFFSETS}
     return ", ".join(f"{name} {scheme}{place.host}:{place.port}" for name, place in places.items())
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import CHECKOUT
-from tests.e2e.system import System
+from scripts.support.parts import ENGINES
+from tests.e2e.system import CORE, System, procfile_of
 
 NewSystem = Callable[..., System]
 
@@ -46,15 +46,18 @@ def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
 @pytest.fixture
 def engines_only(tmp_path: Path) -> dict[str, str]:
     """Settings of the smallest system there is."""
-    lines = [line for line in (CHECKOUT / "Procfile").read_text().splitlines() if "support" in line]
-    path = tmp_path / "Procfile"
-    path.write_text("\n".join(lines) + "\n")
-    return {"PROCFILE": str(path)}
+    return procfile_of(ENGINES, tmp_path)
 
 
 @pytest.fixture
-def own_system(new_system: NewSystem) -> System:
-    """A running system of the test's own, to be broken."""
-    own = new_system()
+def core_only(tmp_path: Path) -> dict[str, str]:
+    """Settings of a system without most of the business services."""
+    return procfile_of(CORE, tmp_path)
+
+
+@pytest.fixture
+def own_system(new_system: NewSystem, core_only: dict[str, str]) -> System:
+    """A running system of the test's own, to be broken: without most of the business services."""
+    own = new_system(core_only)
     own.start()
     return own

@@ -29,15 +29,27 @@ START_SECONDS = 70.0  # the launcher itself gives up after 60
 STOP_SECONDS = 5.0  # what is promised
 LEAVE_SECONDS = 30.0  # waited for where the promise is not the subject: a busy machine is no fault
 Finished = subprocess.CompletedProcess[str]
+CORE = ("postgres", "valkey", "auth", "product", "gateway")  # enough for most tests, and up sooner
 UP, READY = "./scripts/up", "up: ready: "
 ADMIN_EMAIL, ADMIN_PASSWORD = "admin@example.com", "correct horse battery staple"
+
+
+def procfile_of(processes: Collection[str], folder: Path, checkout: Path = CHECKOUT) -> dict[str, str]:
+    """The setting that makes a system of `processes` alone, written into `folder`."""
+    lines = (checkout / "Procfile").read_text().splitlines(keepends=True)
+    path = folder / "Procfile"
+    path.write_text("".join(line for line in lines if line.partition(":")[0] in processes))
+    return {"PROCFILE": str(path)}
 
 
 class System:
     """One system. Start it, use it, kill parts of it, stop it."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, str] | None = None, checkout: Path = CHECKOUT
+    ) -> None:
         self.home = home
+        self._checkout = checkout
         self.port_base = free_port_base()
         self.variables = {
             **isolated_environment(os.environ, home, self.port_base),
@@ -78,7 +90,7 @@ class System:
                 death_signal=signal.SIGTERM,  # however the tests end, no system outlives them
                 environment=self.variables,
                 output=log,
-                prepare=lambda: os.chdir(CHECKOUT),
+                prepare=lambda: os.chdir(self._checkout),
             )
         return self._launcher
 
@@ -87,7 +99,7 @@ class System:
         variables = {key: value for key, value in self.variables.items() if key not in without}
         return subprocess.run(
             command,
-            cwd=CHECKOUT,
+            cwd=self._checkout,
             env={**variables, **settings},
             capture_output=True,
             text=True,
@@ -139,7 +151,7 @@ class System:
 
     def parts(self) -> list[Part]:
         """What the Procfile names."""
-        lines = (CHECKOUT / self.variables.get("PROCFILE", "Procfile")).read_text().splitlines()
+        lines = (self._checkout / self.variables.get("PROCFILE", "Procfile")).read_text().splitlines()
         return parts_of([line.partition(":")[0] for line in lines if ":" in line], self.environment)
 
     # Ways in

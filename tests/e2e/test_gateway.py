@@ -196,8 +196,10 @@ def test_another_session_goes_on(gateway: Client, account: Account) -> None:
 # What breaks
 
 
-def test_a_store_that_is_away_lets_no_token_in(new_system: Callable[..., System]) -> None:
-    system = new_system({"REVOCATION_STALE_SECONDS": "5"})
+def test_a_store_that_is_away_lets_no_token_in(
+    new_system: Callable[..., System], core_only: dict[str, str]
+) -> None:
+    system = new_system({**core_only, "REVOCATION_STALE_SECONDS": "5"})
     system.start()
     gateway = system.client()
     account = Account(gateway)

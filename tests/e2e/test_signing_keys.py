@@ -19,7 +19,7 @@ from shared.config import CHECKOUT
 from shared.ports import port_of
 from tests.e2e.client import Client
 from tests.e2e.key_load import Load
-from tests.e2e.system import System
+from tests.e2e.system import CORE, System, procfile_of
 from tests.waiting import until
 
 REFUSED_SECONDS = 2.0  # from the command's end to the 401; normally milliseconds
@@ -30,7 +30,8 @@ SIGNS_SECONDS = 20.0
 def keys_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system with two auth servers and cheap passwords."""
     folder = tmp_path_factory.mktemp("keys")
-    system = System(folder / "home", {"BCRYPT_COST": "4", "GATEWAY_CONFIG": str(folder / "gateway.toml")})
+    settings = {"BCRYPT_COST": "4", "GATEWAY_CONFIG": str(folder / "gateway.toml")}
+    system = System(folder / "home", {**settings, **procfile_of(CORE, folder)})
     second = f"http://127.0.0.1:{port_of('auth', system.port_base, 2)}"
     text = (CHECKOUT / "gateway.toml").read_text()
     (folder / "gateway.toml").write_text(text.replace('["${AUTH_URL}"]', f'["${{AUTH_URL}}", "{second}"]'))

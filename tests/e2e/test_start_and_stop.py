@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from scripts.support.service_names import services_with_database
 from shared.config import CHECKOUT, LOOPBACK
 from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
@@ -24,12 +25,12 @@ SECOND_START_SECONDS = 10.0  # two or three on a machine of its own
 def test_one_ready_line_names_the_urls(system: System) -> None:
     lines = [line for line in system.log().splitlines() if READY in line]
     assert len(lines) == 1
-    for name in ("gateway", "gateway_admin", "auth", "product"):
+    for name in ("gateway", "gateway_admin", *services_with_database()):
         assert f"{name} {system.url(name)}" in lines[0]
 
 
 def test_every_process_answers_readyz(system: System) -> None:
-    for name in ("gateway_admin", "auth", "product"):
+    for name in ("gateway_admin", *services_with_database()):
         assert system.client(name).get("/readyz").status == 200
 
 
@@ -51,10 +52,11 @@ def test_secrets_are_for_the_owner_only(system: System) -> None:
     assert (system.home / "postgres").stat().st_mode & 0o777 == 0o700
 
 
-def test_no_role_enters_another_services_database(system: System) -> None:
-    own = system.environment.database_url("auth").value
+@pytest.mark.parametrize("service", services_with_database())
+def test_no_role_enters_another_services_database(system: System, service: str) -> None:
+    own = system.environment.database_url(service).value
     psycopg.connect(own).close()
-    for database in ("product", "postgres", "template1"):
+    for database in {*services_with_database(), "postgres", "template1"} - {service}:
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
             psycopg.connect(make_conninfo(own, dbname=database))
 

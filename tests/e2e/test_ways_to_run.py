@@ -8,6 +8,7 @@ import pytest
 
 from scripts.support.free_ports import free_port_base, is_free
 from scripts.support.secret_files import make_secrets, secret_keys
+from scripts.support.service_names import services_with_database
 from shared.config import CHECKOUT
 from shared.ports import port_of
 from tests.e2e.client import Client
@@ -55,17 +56,17 @@ def test_plain_honcho_killed(new_system: NewSystem, engines_only: dict[str, str]
 
 
 @pytest.mark.parametrize(
-    "databases", [("AUTH", "PRODUCT"), ()], ids=["databases and store", "the store alone"]
+    "services", [services_with_database(), ()], ids=["databases and store", "the store alone"]
 )
 def test_external_servers_replace_the_embedded_ones(
-    new_system: NewSystem, engines: Engines, databases: tuple[str, ...]
+    new_system: NewSystem, engines: Engines, services: tuple[str, ...]
 ) -> None:
     engines.flush_store()
-    urls = {f"DATABASE_URL_{name}": engines.new_database().value for name in databases}
+    urls = {f"DATABASE_URL_{name.upper()}": engines.new_database().value for name in services}
     system = new_system({**urls, "REDIS_URL": engines.redis_url.value})
     system.start()
-    assert (system.home / "postgres").exists() is not bool(databases)
-    assert is_free(port_of("postgres", system.port_base)) is bool(databases)
+    assert (system.home / "postgres").exists() is not bool(services)
+    assert is_free(port_of("postgres", system.port_base)) is bool(services)
     assert is_free(port_of("valkey", system.port_base))
     done = system.run(DEMO)
     assert done.returncode == 0, done.stdout + done.stderr
