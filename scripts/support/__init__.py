@@ -19,6 +19,7 @@ spawning       children that do not outlive their parent
 signal_queue   signals as something a loop can wait for
 free_ports     ports that nobody uses
 run_tests      pytest on ports and data of its own
+protos         the contract repository: checks, releases, generated sources
 demo           a client, step by step; `conversation` prints what it says and hears
 failures       errors that are one line for the operator
 """

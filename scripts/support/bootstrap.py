@@ -1,8 +1,8 @@
 """Makes .venv: `python -I scripts/support/bootstrap.py LOCK [ARGUMENTS]`, from inside the checkout.
 
-Installs what LOCK names, every file checked against its hash, and then becomes .venv's Python with ARGUMENTS.
-When a stamp in .venv says that this has been done, it takes no time. Standard library only: it runs before
-anything is installed.
+Installs what LOCK names, then the contracts from our own releases, every file checked against its hash, and
+becomes .venv's Python with ARGUMENTS. When a stamp in .venv says that this has been done, it takes no time.
+Standard library only: it runs before anything is installed.
 """
 
 import fcntl
@@ -26,6 +26,10 @@ LOG = VENV / "install.log"
 LOCKS = ("requirements.lock", "requirements-dev.lock")  # the second holds all of the first
 PIP = "-m pip --disable-pip-version-check --no-input --retries 2"
 INSTALL = f"{PIP} install --require-hashes --only-binary :all: -r"
+
+# The contracts come out of this checkout. --isolated: no setting of this machine leads pip anywhere else.
+PROTOS = "requirements-protos.lock"
+INSTALL_PROTOS = f"{INSTALL} {PROTOS} --isolated --no-index --find-links protos/releases --no-deps"
 
 # What pip says, and what we make of it. The first that fits counts.
 REASONS = (
@@ -57,6 +61,7 @@ def set_up(lock: str) -> None:
             _run([str(PYTHON), "-m", "ensurepip"], "making .venv failed")  # apart, as venv hides its words
         _say(f"installing what {lock} names")
         _run([str(PYTHON), *INSTALL.split(), lock], "installing failed", log=LOG)
+        _run([str(PYTHON), *INSTALL_PROTOS.split()], "installing the contracts failed", log=LOG)
         STAMP.write_text(_stamp(lock))
 
 
@@ -70,8 +75,8 @@ def is_done(lock: str) -> bool:
 
 
 def _stamp(lock: str) -> str:
-    """Both lock files count: what one of them has moved, the other must install anew."""
-    contents = b"".join(Path(name).read_bytes() for name in LOCKS)
+    """All lock files count: what one of them has moved, the others must install anew."""
+    contents = b"".join(Path(name).read_bytes() for name in (*LOCKS, PROTOS))
     return f"{lock} {hashlib.sha256(contents).hexdigest()} {_version()}\n"
 
 

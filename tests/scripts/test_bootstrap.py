@@ -23,7 +23,8 @@ SMALL_DISK = ["mount", "-t", "tmpfs", "-o", "size=4m", "none"]
 
 
 class Checkout:
-    """The scripts, and lock files that name one small package (`tiny`) kept in a folder beside them."""
+    """The scripts, lock files that name one small package (`tiny`) kept in a folder beside them, and another
+    (`contracts`) that is released here."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,15 +39,23 @@ class Checkout:
             "PIP_FIND_LINKS": str(self.wheels),
             "PYTHON": sys.executable,
         }
+        self.releases = folder / "protos" / "releases"
+        self.releases.mkdir(parents=True)
         self.lock("1.0", make_wheel(self.wheels, "1.0"))
+        self.lock_contracts("1.0", make_wheel(self.releases, "1.0", "contracts"))
 
     def lock(self, version: str, digest: str) -> None:
         for name in ("requirements.lock", "requirements-dev.lock"):
             (self.folder / name).write_text(f"tiny=={version} --hash=sha256:{digest}\n")
 
-    def command(self) -> list[str]:
+    def lock_contracts(self, version: str, digest: str) -> None:
+        (self.folder / "requirements-protos.lock").write_text(
+            f"contracts=={version} --hash=sha256:{digest}\n"
+        )
+
+    def command(self, package: str = "tiny") -> list[str]:
         """Set up, then have .venv's Python say what it finds."""
-        code = "import importlib.metadata as m; print('tiny', m.version('tiny'))"
+        code = f"import importlib.metadata as m; print('{package}', m.version('{package}'))"
         return [sys.executable, "-I", "scripts/support/bootstrap.py", "requirements.lock", "-c", code]
 
     def run(
@@ -63,13 +72,15 @@ class Checkout:
         )
 
 
-def make_wheel(folder: Path, version: str) -> str:
-    """Writes a package `tiny`; its digest."""
-    path = folder / f"tiny-{version}-py3-none-any.whl"
-    information = f"tiny-{version}.dist-info"
+def make_wheel(folder: Path, version: str, name: str = "tiny") -> str:
+    """Writes a package; its digest."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    information = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("tiny.py", "")
-        wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(
+            f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
         wheel.writestr(
             f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -115,6 +126,21 @@ def test_a_larger_set_up_serves_for_the_smaller(ready: Checkout) -> None:
     ready.lock("1.2", make_wheel(ready.wheels, "1.2"))
     ready.run(*command)
     assert ready.run().stdout == "tiny 1.2\n"
+
+
+def test_contracts_that_are_released_are_installed(ready: Checkout) -> None:
+    make_wheel(ready.releases, "1.1", "contracts")
+    ready.lock_contracts("1.1", "0" * 64)
+    assert_one_line(ready.run(), "installing the contracts failed", "wrong hash")
+    ready.lock_contracts("1.1", make_wheel(ready.releases, "1.1", "contracts"))
+    assert ready.run(*ready.command("contracts")).stdout.endswith("contracts 1.1\n")
+
+
+def test_contracts_come_from_our_releases_alone(ready: Checkout) -> None:
+    ready.lock_contracts("1.2", make_wheel(ready.wheels, "1.2", "contracts"))  # a stranger's, by that name
+    assert_one_line(ready.run(), "installing the contracts failed", "install.log")
+    ready.lock_contracts("1.2", make_wheel(ready.releases, "1.2", "contracts"))
+    assert ready.run(*ready.command("contracts")).stdout.endswith("contracts 1.2\n")
 
 
 def test_a_half_made_venv_is_made_anew(ready: Checkout) -> None:
@@ -191,7 +217,7 @@ def test_the_path_of_python_may_hold_a_blank(fresh: Checkout) -> None:
 
 
 def test_help_needs_no_set_up(fresh: Checkout) -> None:
-    for script in ("up", "test", "check", "lock"):
+    for script in ("up", "test", "check", "lock", "protos"):
         done = fresh.run(f"scripts/{script}", "--help")
         assert done.stdout.startswith(f"Usage: ./scripts/{script}"), done
     assert not (fresh.folder / ".venv").exists()
