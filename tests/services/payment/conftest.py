@@ -1,0 +1,83 @@
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
+
+import psycopg
+import pytest
+
+from services.payment.domain.ledger import PaymentRepository
+from services.payment.domain.payments import amount_rules
+from services.payment.main import MIGRATIONS
+from services.payment.repository import PostgresPaymentRepository
+from services.payment.service import PaymentService
+from shared.config import Secret
+from shared.currency import CURRENCY_CODES
+from shared.db.database import POOL_SIZE, Database
+from shared.rules import Rule
+from tests.engines import Engines
+from tests.services.payment.memory_repository import MemoryPaymentRepository
+
+MIGRATION_SECONDS = 20.0
+
+
+@contextmanager
+def superuser(engines: Engines, url: Secret) -> Iterator[psycopg.Connection]:
+    """A connection to the database of `url` for which no trigger fires."""
+    name = url.value.rpartition("/")[2]
+    with psycopg.connect(engines.superuser_url.value, dbname=name, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        yield connection
+
+
+@pytest.fixture
+def rules() -> Mapping[str, Rule]:
+    return amount_rules("KRW", CURRENCY_CODES)
+
+
+@pytest.fixture(scope="session")
+def used_database_url(engines: Engines) -> Secret:
+    return engines.new_database()
+
+
+@pytest.fixture
+def database_url(engines: Engines, used_database_url: Secret) -> Secret:
+    """An empty database. Making one takes ten times as long as emptying one, which only a superuser can."""
+    with superuser(engines, used_database_url) as connection, suppress(psycopg.errors.UndefinedTable):
+        connection.execute("TRUNCATE wallets, payments, movements, entries, idempotency_keys")
+    return used_database_url
+
+
+@pytest.fixture
+async def database(request: pytest.FixtureRequest, database_url: Secret) -> AsyncIterator[Database]:
+    async with Database(database_url, MIGRATIONS) as opened:
+        async with asyncio.timeout(MIGRATION_SECONDS):
+            await opened.wait_until_migrated()
+        if request.node.get_closest_marker("races"):
+            await _connect_all(opened)
+        yield opened
+
+
+async def _connect_all(database: Database) -> None:
+    """Otherwise the first of a race would have run alone before the others are connected."""
+    async with AsyncExitStack() as held:
+        for _ in range(POOL_SIZE):
+            await held.enter_async_context(database.connection())
+
+
+@pytest.fixture
+def memory() -> MemoryPaymentRepository:
+    return MemoryPaymentRepository()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def repository(request: pytest.FixtureRequest) -> PaymentRepository:
+    """The fake and the real thing, one after the other."""
+    if request.param == "memory":
+        kept: MemoryPaymentRepository = request.getfixturevalue("memory")
+        return kept
+    return PostgresPaymentRepository(request.getfixturevalue("database"))
+
+
+@pytest.fixture
+def payments(repository: PaymentRepository, rules: Mapping[str, Rule]) -> PaymentService:
+    return PaymentService(repository, "KRW", rules)
