@@ -1,6 +1,6 @@
 """Money: whole numbers of a currency's minor unit, never fractions (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.rules import Rule
@@ -29,6 +29,13 @@ def money_rules(currency: str, known_currencies: frozenset[str], least: int = 0)
         return None if code == currency else f"Must be {currency}, the one currency of this shop"
 
     return {"amount": amount_fault, "currency": currency_fault}
+
+
+def money_fields(money: Money, path: str = "") -> Iterator[tuple[str, object]]:
+    """What `money`, in the field `path`, gives by dotted path: to be checked against `money_rules`."""
+    prefix = f"{path}." if path else ""
+    yield f"{prefix}amount", money.amount
+    yield f"{prefix}currency", money.currency
 
 
 def under(path: str, rules: Mapping[str, Rule]) -> dict[str, Rule]:

@@ -1,11 +1,9 @@
 """The inventory over HTTP and gRPC: decode, ask the service, encode."""
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct
 from shop.inventory.v1.inventory_pb2 import (
     DESCRIPTOR,
@@ -37,6 +35,7 @@ from shared.http.messages import Request, Response, json_response
 from shared.http.routing import Route
 from shared.middleware.authorize import authorize, user_id_of
 from shared.rpc.decoding import read_id, read_ids
+from shared.rpc.messages import timestamp
 from shared.rpc.server import RpcService
 
 
@@ -100,7 +99,7 @@ class InventoryCalls(InventoryServiceServicer):
         answer = await self._inventory.reserve(reservation_id, items)
         return ReserveResponse(
             outcome=ReserveOutcome.Value(f"RESERVE_OUTCOME_{answer.outcome}"),
-            expires_at=_timestamp(answer.expires_at),
+            expires_at=timestamp(answer.expires_at) if answer.expires_at else None,
             short_product_ids=map(str, answer.short_product_ids),
         )
 
@@ -147,11 +146,3 @@ def _message(stock: Stock) -> StockMessage:
         available=stock.available,
         version=stock.version,
     )
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

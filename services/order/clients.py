@@ -7,8 +7,8 @@ from shop.product.v1.product_pb2 import GetProductsRequest, Product
 from shop.product.v1.product_pb2_grpc import ProductServiceStub
 
 from services.order.domain import Article
-from shared.money import Money
 from shared.rpc.channel import Channel
+from shared.rpc.messages import read_money
 
 
 class RemoteCatalogue:
@@ -27,5 +27,4 @@ class RemoteCatalogue:
 
 
 def _article(product: Product) -> Article:
-    price = Money(product.price.amount, product.price.currency)
-    return Article(UUID(product.product_id), product.name, price, product.archived)
+    return Article(UUID(product.product_id), product.name, read_money(product.price), product.archived)

@@ -14,7 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from shared.errors import Conflict, FieldError, Invalid
-from shared.money import MAX_AMOUNT, Money, money_rules, under
+from shared.money import MAX_AMOUNT, Money, money_fields, money_rules, under
 from shared.rules import Rule
 
 MAX_ITEMS = 50  # what one call to the catalogue carries easily, and more than a basket has
@@ -177,8 +177,7 @@ def fields(basket: Basket) -> Iterator[tuple[str, object]]:
     for path, item in _items(basket):
         yield f"{path}.quantity", item.quantity
     if basket.expected_total is not None:
-        yield "expected_total.amount", basket.expected_total.amount
-        yield "expected_total.currency", basket.expected_total.currency
+        yield from money_fields(basket.expected_total, "expected_total")
 
 
 def order_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[str, Rule]:

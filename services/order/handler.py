@@ -6,9 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Struct, UnsetType
-from shop.common.v1.money_pb2 import Money as MoneyMessage
 from shop.order.v1.order_pb2 import DESCRIPTOR, GetOrderRequest, GetOrderResponse
 from shop.order.v1.order_pb2 import Order as OrderMessage
 from shop.order.v1.order_pb2 import OrderItem as OrderItemMessage
@@ -19,16 +17,15 @@ from services.order.domain import Asker, Basket, Order, OrderItem, OrderStatus, 
 from services.order.service import OrderService
 from shared import context
 from shared.context import Principal
-from shared.errors import NotFound
 from shared.http.decoding import path_id, read_json, read_query
-from shared.http.messages import Request, Response, json_response
+from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.idempotency import REPLAYED, IdempotentCalls, Once
-from shared.middleware.authorize import users_only
-from shared.money import Money
+from shared.middleware.authorize import user_id_of, users_only
 from shared.rpc.decoding import read_id
+from shared.rpc.messages import money_message, timestamp
 from shared.rpc.server import RpcService
 from shared.rules import Rule
 
@@ -90,13 +87,13 @@ class OrderHandler:
         """A page of the caller's orders, newest first, told from our own copies."""
         query = read_query(request, PageQuery, {"cursor": cursor_fault})
         page = await self._orders.browse(_asker(request.principal), query.after, query.limit)
-        return json_response(200, page_document(map(_view, page.items), page.next))
+        return json_response(200, page_document(map(_view, page.items), page.next), [NO_STORE])
 
     async def get(self, request: Request) -> Response:
         """One order, with its products' current names where the catalogue can be asked."""
         order = await self._orders.get(_order_id(request), _asker(request.principal))
         names = await self._orders.names(order)
-        return json_response(200, _view(order, names.by_product, names.source))
+        return json_response(200, _view(order, names.by_product, names.source), [NO_STORE])
 
     async def cancel(self, request: Request) -> Response:
         """The order is off, if it is not too late."""
@@ -129,9 +126,7 @@ def _order_id(request: Request) -> UUID:
 
 
 def _asker(principal: Principal) -> Asker:
-    if principal.is_anonymous:
-        raise NotFound("There is no such order.")
-    return Asker(UUID(principal.user_id), "admin" in principal.roles)
+    return Asker(user_id_of(principal), "admin" in principal.roles)
 
 
 def _basket(body: NewOrderBody, asker: Asker) -> Basket:
@@ -172,17 +167,15 @@ def _item_view(item: OrderItem, names: Mapping[UUID, str]) -> dict[str, Any]:
 
 def _message(order: Order) -> OrderMessage:
     """An order as other services see it."""
-    placed_at = Timestamp()
-    placed_at.FromDatetime(order.placed_at)
     return OrderMessage(
         order_id=str(order.order_id),
         user_id=str(order.user_id),
         status=OrderStatusMessage.Value(f"ORDER_STATUS_{order.status}"),
         reason=order.reason,
         items=map(_item_message, order.items),
-        total=_money_message(order.total),
+        total=money_message(order.total),
         version=order.version,
-        placed_at=placed_at,
+        placed_at=timestamp(order.placed_at),
     )
 
 
@@ -191,9 +184,5 @@ def _item_message(item: OrderItem) -> OrderItemMessage:
         product_id=str(item.product_id),
         product_name=item.product_name,
         quantity=item.quantity,
-        unit_price=_money_message(item.unit_price),
+        unit_price=money_message(item.unit_price),
     )
-
-
-def _money_message(money: Money) -> MoneyMessage:
-    return MoneyMessage(amount=money.amount, currency=money.currency)

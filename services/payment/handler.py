@@ -19,18 +19,16 @@ from services.payment.domain.ledger import MovementKind, WalletEntry
 from services.payment.domain.payments import Charge, Deposit
 from services.payment.service import PaymentService
 from shared.http.decoding import read_json, read_query
-from shared.http.messages import Request, Response, json_response
+from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.idempotency import IdempotentCalls, Once
 from shared.middleware.authorize import user_id_of, users_only
-from shared.money import Money
 from shared.rpc.decoding import read_id
+from shared.rpc.messages import read_money
 from shared.rpc.server import RpcService
 from shared.rules import Rule
-
-NO_STORE = ("Cache-Control", "no-store")  # what somebody owns is nobody's to keep
 
 
 def wallet_routes(payments: PaymentService, keys: IdempotentCalls, rules: Mapping[str, Rule]) -> list[Route]:
@@ -89,7 +87,7 @@ class PaymentCalls(PaymentServiceServicer):
 
     async def Charge(self, request: ChargeRequest, _: object) -> ChargeResponse:  # noqa: N802
         """Money leaves a wallet, or does not."""
-        amount = Money(request.amount.amount, request.amount.currency)
+        amount = read_money(request.amount)
         payment_id, user_id = read_id("payment_id", request.payment_id), read_id("user_id", request.user_id)
         outcome = await self._payments.charge(Charge(payment_id, user_id, amount))
         return ChargeResponse(outcome=ChargeOutcome.Value(f"CHARGE_OUTCOME_{outcome}"))

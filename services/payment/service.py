@@ -11,10 +11,9 @@ from services.payment.domain.payments import (
     RefundOutcome,
     Wallet,
     cancel_payment,
-    fields,
 )
 from shared.ids import new_id
-from shared.money import Money, under
+from shared.money import Money, money_fields, under
 from shared.paging import Page, page_of
 from shared.rules import Rule, check
 
@@ -42,7 +41,7 @@ class PaymentService:
 
     async def deposit(self, user_id: UUID, amount: Money) -> Deposit:
         """Put money into the user's wallet. Raises Invalid; Conflict when it has no room for so much."""
-        check(fields(amount), self._deposit_rules)
+        check(money_fields(amount), self._deposit_rules)
         async with self._repository.unit_of_work():
             wallet = await self._repository.hold_wallet(user_id, self._currency)
             deposited = wallet.deposit(new_id(), amount)
@@ -54,7 +53,7 @@ class PaymentService:
 
         Raises Invalid; Conflict when the payment is another user's, or of another amount.
         """
-        check(((f"amount.{name}", value) for name, value in fields(charge.amount)), self._charge_rules)
+        check(money_fields(charge.amount, "amount"), self._charge_rules)
         async with self._repository.unit_of_work():
             payment = await self._repository.claim_payment(charge.payment_id)
             if payment is None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from shared.errors import Conflict
-from shared.money import Money, money_rules, under
+from shared.money import Money, money_fields, money_rules, under
 from shared.rules import Rule
 from shared.text import is_printable, tidy, tidy_name
 
@@ -106,8 +106,7 @@ def fields(details: ProductDetails | ProductChange) -> Iterator[tuple[str, objec
     if details.description is not None:
         yield "description", details.description
     if details.price is not None:
-        yield "price.amount", details.price.amount
-        yield "price.currency", details.price.currency
+        yield from money_fields(details.price, "price")
 
 
 def product_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[str, Rule]:

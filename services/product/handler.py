@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
-from shop.common.v1.money_pb2 import Money as MoneyMessage
 from shop.product.v1.product_pb2 import DESCRIPTOR, GetProductsRequest, GetProductsResponse
 from shop.product.v1.product_pb2 import Product as ProductMessage
 from shop.product.v1.product_pb2_grpc import ProductServiceServicer, add_ProductServiceServicer_to_server
@@ -21,6 +20,7 @@ from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.middleware.authorize import authorize
 from shared.rpc.decoding import read_ids
+from shared.rpc.messages import money_message
 from shared.rpc.server import RpcService
 from shared.rules import Rule
 
@@ -144,7 +144,7 @@ def _message(product: Product) -> ProductMessage:
         product_id=str(product.product_id),
         name=product.name,
         description=product.description,
-        price=MoneyMessage(amount=product.price.amount, currency=product.price.currency),
+        price=money_message(product.price),
         version=product.version,
         archived=product.archived,
     )

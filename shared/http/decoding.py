@@ -76,7 +76,7 @@ class _Conversion:
     def convert(self, document: Any, type_: type[T]) -> T:
         value = self._struct(document, type_, "")
         if self.errors or value is None:
-            raise Invalid("Some fields are not acceptable.", tuple(self.errors))
+            raise self._refusal()
         return value
 
     def _struct(self, document: Any, type_: type[T], path: str) -> T | None:
@@ -130,8 +130,13 @@ class _Conversion:
                     self._refuse(_join(path, name[:MAX_SHOWN_CHARACTERS]), "Unknown field")
 
     def _refuse(self, path: str, detail: str) -> None:
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append(FieldError(path, detail))
+        """Goes on to the next field, unless there is enough to tell."""
+        self.errors.append(FieldError(path, detail))
+        if len(self.errors) == MAX_ERRORS:
+            raise self._refusal()
+
+    def _refusal(self) -> Invalid:
+        return Invalid("Some fields are not acceptable.", tuple(self.errors))
 
 
 def _join(path: str, name: str) -> str:

@@ -139,6 +139,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Handler], Handler]
 
 
+# What an answer says that nobody may keep: one with tokens (RFC 6749 section 5.1), or about one's account.
+NO_STORE = ("Cache-Control", "no-store")
+
+
 def json_response(status: int, value: Any, headers: Iterable[tuple[str, str]] = ()) -> Response:
     """`value` (anything msgspec encodes) as `application/json`."""
     return Response(status, [("Content-Type", "application/json"), *headers], msgspec.json.encode(value))

@@ -9,5 +9,4 @@ keys                what anybody may know of the issuer
 oauth               introspection and revocation
 client_credentials  which resource server asks for those
 caller              whom the gateway vouches for
-no_store            what answers say that nobody may keep
 """

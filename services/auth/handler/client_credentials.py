@@ -4,11 +4,10 @@ import base64
 from collections.abc import Mapping
 
 from services.auth.domain.clients import ClientCredentials
-from services.auth.handler.no_store import NO_STORE
 from shared.errors import Malformed
 from shared.http import challenges
 from shared.http.forms import decode_component
-from shared.http.messages import Headers
+from shared.http.messages import NO_STORE, Headers
 from shared.http.problems import HTTPError
 
 AUTHENTICATION_METHODS = ("client_secret_basic", "client_secret_post")  # RFC 8414 section 2

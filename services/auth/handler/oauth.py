@@ -11,12 +11,11 @@ from typing import Any
 from services.auth.domain.clients import Client, ClientRefused
 from services.auth.domain.tokens import TokenKind
 from services.auth.handler.client_credentials import credentials_of, invalid_client, invalid_request
-from services.auth.handler.no_store import NO_STORE
 from services.auth.service.clients import ClientService
 from services.auth.service.inspection import ActiveToken, InspectionService
 from shared.errors import Malformed
 from shared.http.forms import read_form
-from shared.http.messages import Request, Response, json_response
+from shared.http.messages import NO_STORE, Request, Response, json_response
 
 INTROSPECTION_PATH, REVOCATION_PATH = "/auth/introspect", "/auth/revoke"
 

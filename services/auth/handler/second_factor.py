@@ -3,10 +3,9 @@
 import msgspec
 
 from services.auth.handler.caller import caller
-from services.auth.handler.no_store import NO_STORE
 from services.auth.service.second_factor import SecondFactorService
 from shared.http.decoding import read_json
-from shared.http.messages import Request, Response, json_response
+from shared.http.messages import NO_STORE, Request, Response, json_response
 
 
 class CodeBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,13 +7,12 @@ import msgspec
 
 from services.auth.domain.sessions import LiveSession, LogoutScope, Origin, Tokens
 from services.auth.handler.caller import caller
-from services.auth.handler.no_store import NO_STORE
 from services.auth.service.login import LoginService
 from services.auth.service.refreshing import RefreshService
 from services.auth.service.sessions import SessionService
 from shared.errors import NotFound
 from shared.http.decoding import read_json, read_query
-from shared.http.messages import Request, Response, json_response
+from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.ids import parse_id
 

@@ -10,7 +10,7 @@ failed. That is why the limit is on all that is ever deposited in a wallet, abov
 and not on what it holds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
@@ -177,12 +177,6 @@ class PaymentCancelled:
 PaymentEvent = WalletDeposited | PaymentCharged | PaymentDeclined | PaymentRefunded | PaymentCancelled
 
 # Rules
-
-
-def fields(amount: Money) -> Iterator[tuple[str, object]]:
-    """What `amount` gives, by name."""
-    yield "amount", amount.amount
-    yield "currency", amount.currency
 
 
 def amount_rules(currency: str, known_currencies: frozenset[str]) -> Mapping[str, Rule]:

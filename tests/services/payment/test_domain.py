@@ -27,10 +27,9 @@ from services.payment.domain.payments import (
     Wallet,
     WalletDeposited,
     cancel_payment,
-    fields,
 )
 from shared.errors import Conflict, Invalid
-from shared.money import MAX_AMOUNT, Money
+from shared.money import MAX_AMOUNT, Money, money_fields
 from shared.rules import Rule, check
 
 ANN = UUID("018cc251-f400-7000-8000-0000000000a1")
@@ -173,5 +172,5 @@ def test_amounts(rules: Mapping[str, Rule], amount: int, *, fault: bool) -> None
 
 def test_every_bad_field_is_named(rules: Mapping[str, Rule]) -> None:
     with pytest.raises(Invalid) as refused:
-        check(fields(Money(0, "USD")), rules)
+        check(money_fields(Money(0, "USD")), rules)
     assert [each.field for each in refused.value.fields] == ["amount", "currency"]
