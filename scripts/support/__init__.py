@@ -20,6 +20,8 @@ signal_queue   signals as something a loop can wait for
 free_ports     ports that nobody uses
 run_tests      pytest on ports and data of its own
 protos         the contract repository: checks, releases, generated sources
-demo           a client, step by step; `conversation` prints what it says and hears
+rpc            the operator's calls to services
+new_service    writes a service of the shape that all have
+demo           a client, step by step, `demo_shop` its part in the shop; `conversation` prints it
 failures       errors that are one line for the operator
 """

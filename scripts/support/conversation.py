@@ -61,6 +61,12 @@ class Answer:
         return {str(each.get("field")) for each in errors if isinstance(each, dict)}
 
 
+def require(holds: bool, what: str) -> None:
+    """Raises Surprise unless `what` is so."""
+    if not holds:
+        raise Surprise(f"not so: {what}")
+
+
 class Conversation:
     """A client's exchanges with one origin."""
 

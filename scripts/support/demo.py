@@ -1,4 +1,4 @@
-"""`./scripts/demo`: one client's day. Sign up, log in on two devices, enrol a phone, work, log out.
+"""`./scripts/demo`: one client's day. Sign up, log in on two devices, enrol a phone, work, shop, log out.
 
 Every request and answer is printed; the first answer that breaks the contract ends it with status 1.
 """
@@ -11,7 +11,8 @@ import time
 
 import pyotp
 
-from scripts.support.conversation import Conversation, Surprise
+from scripts.support.conversation import Conversation, Surprise, require
+from scripts.support.demo_shop import ShopDemo
 from scripts.support.failures import exit_status
 from scripts.support.settings import read_settings
 from shared.config import Environment
@@ -40,26 +41,27 @@ class Demo:
         self._lose_a_device(tokens["access_token"])
         self._change_password(tokens["access_token"])
         self._enrol_a_phone(tokens["access_token"])
-        self._admin_works()
+        admin_token = self._admin_works()
         tokens = self._refresh(tokens["refresh_token"])
+        ShopDemo(self._gateway, tokens["access_token"], self._step).run(admin_token)
         self._log_out(tokens)
         self._nobody_gets_around_the_gateway()
 
     def _anyone_reads_the_catalogue(self) -> None:
         self._step("Anyone may read the catalogue")
         page = self._gateway.expect(200, "GET", "/products?limit=2")
-        _check(isinstance(page.member("items"), list), "a page has items")
+        require(isinstance(page.member("items"), list), "a page has items")
 
     def _sign_up(self) -> None:
         self._step("Sign up; an address can be taken only once")
         account = {"email": self._email, "password": self._password, "display_name": "Demo"}
         made = self._gateway.expect(201, "POST", "/auth/signup", account)
-        _check(made.member("email") == self._email, "the account has the address that was given")
+        require(made.member("email") == self._email, "the account has the address that was given")
         self._gateway.expect(409, "POST", "/auth/signup", account)
         self._step("A bad form is refused, and every bad field is named")
         bad = {"email": "nobody", "password": "", "display_name": ""}
         named = self._gateway.expect(422, "POST", "/auth/signup", bad).bad_fields()
-        _check(named >= {"email", "password"}, f"all bad fields are named, not only {named}")
+        require(named >= {"email", "password"}, f"all bad fields are named, not only {named}")
 
     def _log_in(self) -> dict[str, str]:
         self._step("A wrong password opens nothing; the right one gives two tokens")
@@ -73,7 +75,7 @@ class Demo:
     def _use(self, token: str) -> None:
         self._step("The token says who asks; without one there is nobody")
         me = self._gateway.expect(200, "GET", "/auth/me", token=token)
-        _check(me.member("email") == self._email, "it is who logged in")
+        require(me.member("email") == self._email, "it is who logged in")
         self._gateway.expect(401, "GET", "/auth/me")
         self._step("A forged token is refused, and so is the work of an admin")
         self._gateway.expect(401, "GET", "/auth/me", token=f"{token[:-4]}AAAA")
@@ -83,7 +85,7 @@ class Demo:
         self._step("Logged in on two devices, one of which is lost: its session ends, the other goes on")
         lost = self._log_in_as(self._email, self._password)
         page = self._gateway.expect(200, "GET", "/auth/sessions", token=token)
-        _check(len(page.member("items")) == len((token, lost)), "both are listed")
+        require(len(page.member("items")) == len((token, lost)), "both are listed")
         self._gateway.expect(204, "DELETE", f"/auth/sessions/{lost['session_id']}", token=token)
         self._until_refused(lost["access_token"])
         self._gateway.expect(401, "GET", "/auth/me", token=lost["access_token"])
@@ -114,7 +116,7 @@ class Demo:
         self._gateway.expect(401, "POST", "/auth/login", login)
         self._gateway.expect(200, "POST", "/auth/login", {**login, "code": recovery_code})
 
-    def _admin_works(self) -> None:
+    def _admin_works(self) -> str:
         self._step("An admin makes a product")
         token = self._log_in_as(*self._admin())["access_token"]
         made = self._gateway.expect(201, "POST", "/products", _product("Demo kettle"), token=token)
@@ -129,9 +131,10 @@ class Demo:
         self._step("A bad product is refused, and every bad field is named")
         bad = {"name": "", "price": {"amount": -1, "currency": "XYZ"}}
         named = self._gateway.expect(422, "POST", "/products", bad, token=token).bad_fields()
-        _check(named >= {"name", "price.amount", "price.currency"}, f"all bad fields, not only {named}")
+        require(named >= {"name", "price.amount", "price.currency"}, f"all bad fields, not only {named}")
         self._step("Out of the catalogue with it")
         self._gateway.expect(204, "DELETE", target, token=token)
+        return token
 
     def _admin(self) -> tuple[str, str]:
         """An admin's e-mail address and password: from the settings, or else of an account made now."""
@@ -150,7 +153,7 @@ class Demo:
     def _refresh(self, refresh_token: str) -> dict[str, str]:
         self._step("A fresh access token for a refresh token, which is good for one use")
         answer = self._gateway.expect(200, "POST", "/auth/refresh", {"refresh_token": refresh_token})
-        _check(answer.member("refresh_token") != refresh_token, "the refresh token rotates")
+        require(answer.member("refresh_token") != refresh_token, "the refresh token rotates")
         return {name: answer.member(name) for name in LOGIN_MEMBERS}
 
     def _log_out(self, tokens: dict[str, str]) -> None:
@@ -166,7 +169,7 @@ class Demo:
         started = time.monotonic()
         bearer = {"Authorization": f"Bearer {token}"}
         while self._gateway.send("GET", "/auth/me", None, bearer).status != 401:  # noqa: PLR2004
-            _check(time.monotonic() - started < LOGOUT_BITES_SECONDS, "a logout bites at once")
+            require(time.monotonic() - started < LOGOUT_BITES_SECONDS, "a logout bites at once")
         return time.monotonic() - started
 
     def _nobody_gets_around_the_gateway(self) -> None:
@@ -181,11 +184,6 @@ class Demo:
 
 def _product(name: str) -> dict[str, object]:
     return {"name": name, "description": "Boils water.", "price": {"amount": 25000, "currency": "KRW"}}
-
-
-def _check(holds: bool, what: str) -> None:
-    if not holds:
-        raise Surprise(f"not so: {what}")
 
 
 def _main() -> int:

@@ -97,9 +97,8 @@ class OrderHandler:
 
     async def cancel(self, request: Request) -> Response:
         """The order is off, if it is not too late."""
-        return json_response(
-            200, _view(await self._orders.cancel(_order_id(request), _asker(request.principal)))
-        )
+        order = await self._orders.cancel(_order_id(request), _asker(request.principal))
+        return json_response(200, _view(order), [NO_STORE])
 
 
 class OrderCalls(OrderServiceServicer):

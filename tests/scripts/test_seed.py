@@ -12,6 +12,8 @@ from shared.currency import CURRENCY_CODES
 from shared.rules import check
 from tests.engines import Engines
 
+NOWHERE = Secret("postgresql://product:hunter2@127.0.0.1:1/product")
+
 
 @pytest.mark.parametrize("currency", ["KRW", "USD", "JPY", "KWD"])
 def test_the_sample_obeys_the_rules(currency: str) -> None:
@@ -27,36 +29,39 @@ def test_the_sample_is_the_same_at_every_call() -> None:
     assert list(sample_products("KRW")) == list(sample_products("KRW"))
 
 
-def _seed(url: Secret, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PLAINSTACK_HOME": str(home), "DATABASE_URL_PRODUCT": url.value}
+def _seed(products: Secret, stock: Secret, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    urls = {"DATABASE_URL_PRODUCT": products.value, "DATABASE_URL_INVENTORY": stock.value}
+    environment = {**os.environ, "PLAINSTACK_HOME": str(home), **urls}
     command = [str(CHECKOUT / "scripts" / "seed"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_seeding_twice_is_seeding_once(engines: Engines, tmp_path: Path) -> None:
-    url = engines.new_database()
-    first, second = _seed(url, tmp_path), _seed(url, tmp_path, "--verbose")
+    products, stock = engines.new_database(), engines.new_database()
+    first, second = _seed(products, stock, tmp_path), _seed(products, stock, tmp_path, "--verbose")
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout == "products: 200 new, 0 already there\n"
-    assert second.stdout == "products: 0 new, 200 already there\n"
-    with psycopg.connect(url.value) as connection:
+    assert first.stdout == "products: 200 new, 0 already there\nstock: 200 new, 0 already there\n"
+    assert second.stdout == "products: 0 new, 200 already there\nstock: 0 new, 200 already there\n"
+    with psycopg.connect(products.value) as connection:
         assert connection.execute("SELECT count(*) FROM products").fetchone() == (200,)
+    with psycopg.connect(stock.value) as connection:
+        assert connection.execute("SELECT DISTINCT on_hand, reserved FROM stock").fetchall() == [(100, 0)]
 
 
 def test_every_new_product_is_listed_on_request(engines: Engines, tmp_path: Path) -> None:
-    lines = _seed(engines.new_database(), tmp_path, "--verbose").stdout.splitlines()
+    lines = _seed(engines.new_database(), NOWHERE, tmp_path, "--verbose").stdout.splitlines()
     assert len(lines) == 201
     assert "Jeju green tea, 50 g" in lines[0]
 
 
 def test_asking_for_help_seeds_nothing(tmp_path: Path) -> None:
-    done = _seed(Secret("postgresql://product@127.0.0.1:1/product"), tmp_path, "--help")
+    done = _seed(NOWHERE, NOWHERE, tmp_path, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: scripts/seed")
 
 
 def test_without_a_database_it_says_so_in_one_line(tmp_path: Path) -> None:
-    failed = _seed(Secret("postgresql://product:hunter2@127.0.0.1:1/product"), tmp_path)
+    failed = _seed(NOWHERE, NOWHERE, tmp_path)
     assert failed.returncode == 1
     assert failed.stderr.startswith("seed: the database of product cannot be used: connection failed")
     assert failed.stderr.count("\n") == 1
