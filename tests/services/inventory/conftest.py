@@ -1,8 +1,6 @@
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from services.inventory.domain.reservations import InventoryRepository
@@ -12,35 +10,18 @@ from services.inventory.repository import PostgresInventoryRepository
 from services.inventory.service import InventoryService
 from shared.config import Secret
 from shared.db.database import Database
-from tests.engines import Engines
+from tests.services.databases import opened
 from tests.services.inventory.memory_repository import MemoryInventoryRepository
 
-MIGRATION_SECONDS = 20.0
 LIFETIME = timedelta(seconds=900)
 
 Books = Callable[[], Awaitable[list[Movement]]]
 
 
-@pytest.fixture(scope="module")
-def used_database_url(engines: Engines) -> Secret:
-    return engines.new_database()
-
-
 @pytest.fixture
-def database_url(used_database_url: Secret) -> Secret:
-    """A database as empty as a new one, in a fraction of the time."""
-    with psycopg.connect(used_database_url.value, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    return used_database_url
-
-
-@pytest.fixture
-async def database(database_url: Secret) -> AsyncIterator[Database]:
-    async with Database(database_url, MIGRATIONS) as opened:
-        async with asyncio.timeout(MIGRATION_SECONDS):
-            await opened.wait_until_migrated()
-        yield opened
+async def database(database_url: Secret, is_race: bool) -> AsyncIterator[Database]:
+    async with opened(database_url, MIGRATIONS, for_a_race=is_race) as database:
+        yield database
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from services.inventory.service import InventoryService
 from shared.config import Secret
 from shared.db.database import Database
 from shared.errors import Conflict, PreconditionFailed
-from tests.services.inventory.conftest import LIFETIME, MIGRATION_SECONDS
+from tests.services.databases import opened
+from tests.services.inventory.conftest import LIFETIME
 
 pytestmark = pytest.mark.races
 
@@ -63,9 +64,10 @@ class Replicas:
 
 @pytest.fixture
 async def replicas(database_url: Secret) -> AsyncIterator[Replicas]:
-    async with Database(database_url, MIGRATIONS) as one, Database(database_url, MIGRATIONS) as other:
-        async with asyncio.timeout(MIGRATION_SECONDS):
-            await asyncio.gather(one.wait_until_migrated(), other.wait_until_migrated())
+    async with (
+        opened(database_url, MIGRATIONS, for_a_race=True) as one,
+        opened(database_url, MIGRATIONS, for_a_race=True) as other,
+    ):
         yield Replicas([one, other])
 
 

@@ -1,6 +1,5 @@
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
@@ -12,12 +11,11 @@ from services.payment.repository import PostgresPaymentRepository
 from services.payment.service import PaymentService
 from shared.config import Secret
 from shared.currency import CURRENCY_CODES
-from shared.db.database import POOL_SIZE, Database
+from shared.db.database import Database
 from shared.rules import Rule
 from tests.engines import Engines
+from tests.services.databases import opened
 from tests.services.payment.memory_repository import MemoryPaymentRepository
-
-MIGRATION_SECONDS = 20.0
 
 
 @contextmanager
@@ -34,11 +32,6 @@ def rules() -> Mapping[str, Rule]:
     return amount_rules("KRW", CURRENCY_CODES)
 
 
-@pytest.fixture(scope="session")
-def used_database_url(engines: Engines) -> Secret:
-    return engines.new_database()
-
-
 @pytest.fixture
 def database_url(engines: Engines, used_database_url: Secret) -> Secret:
     """An empty database. Making one takes ten times as long as emptying one, which only a superuser can."""
@@ -48,20 +41,9 @@ def database_url(engines: Engines, used_database_url: Secret) -> Secret:
 
 
 @pytest.fixture
-async def database(request: pytest.FixtureRequest, database_url: Secret) -> AsyncIterator[Database]:
-    async with Database(database_url, MIGRATIONS) as opened:
-        async with asyncio.timeout(MIGRATION_SECONDS):
-            await opened.wait_until_migrated()
-        if request.node.get_closest_marker("races"):
-            await _connect_all(opened)
-        yield opened
-
-
-async def _connect_all(database: Database) -> None:
-    """Otherwise the first of a race would have run alone before the others are connected."""
-    async with AsyncExitStack() as held:
-        for _ in range(POOL_SIZE):
-            await held.enter_async_context(database.connection())
+async def database(database_url: Secret, is_race: bool) -> AsyncIterator[Database]:
+    async with opened(database_url, MIGRATIONS, for_a_race=is_race) as database:
+        yield database
 
 
 @pytest.fixture

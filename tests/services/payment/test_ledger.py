@@ -17,7 +17,8 @@ from shared.currency import CURRENCY_CODES
 from shared.db.database import Database
 from shared.money import MAX_AMOUNT, Money
 from tests.engines import Engines
-from tests.services.payment.conftest import MIGRATION_SECONDS, superuser
+from tests.services.databases import opened
+from tests.services.payment.conftest import superuser
 
 ANN = UUID("018cc251-f400-7000-8000-0000000000a1")
 BOB = UUID("018cc251-f400-7000-8000-0000000000b1")
@@ -45,9 +46,7 @@ def ledger_url(engines: Engines) -> Secret:
     """One for all tests, since none of them can change it."""
 
     async def fill() -> None:
-        async with Database(url, MIGRATIONS) as database:
-            async with asyncio.timeout(MIGRATION_SECONDS):
-                await database.wait_until_migrated()
+        async with opened(url, MIGRATIONS) as database:
             await begin(service_over(database))
 
     url = engines.new_database()

@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -11,10 +10,8 @@ from shared.config import Secret
 from shared.currency import CURRENCY_CODES
 from shared.db.database import Database
 from shared.rules import Rule
-from tests.engines import Engines
+from tests.services.databases import opened
 from tests.services.product.memory_repository import MemoryProductRepository
-
-MIGRATION_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -23,16 +20,9 @@ def rules() -> Mapping[str, Rule]:
 
 
 @pytest.fixture
-def database_url(engines: Engines) -> Secret:
-    return engines.new_database()
-
-
-@pytest.fixture
-async def database(database_url: Secret) -> AsyncIterator[Database]:
-    async with Database(database_url, MIGRATIONS) as opened:
-        async with asyncio.timeout(MIGRATION_SECONDS):
-            await opened.wait_until_migrated()
-        yield opened
+async def database(database_url: Secret, is_race: bool) -> AsyncIterator[Database]:
+    async with opened(database_url, MIGRATIONS, for_a_race=is_race) as database:
+        yield database
 
 
 @pytest.fixture
