@@ -78,7 +78,8 @@ class IdempotentCalls:
         `content` is what is asked: equal content is an equal call. The request has a principal. Raises
         Malformed without a key, Conflict, Invalid.
         """
-        scope = Scope(UUID(request.principal.user_id), request.method, request.path, read_key(request))
+        user_id = UUID(request.principal.user_id)
+        scope = Scope(user_id, request.method, _resource(request), read_key(request))
         claimed = await self._keys.claim(scope, hashlib.sha256(msgspec.json.encode(content)).digest())
         if isinstance(claimed, Answer):
             first = Response(claimed.status, [*claimed.headers.items(), REPLAYED], claimed.body)
@@ -106,6 +107,11 @@ class IdempotentCalls:
             await self._keys.give_up(claim)
         except Unavailable as away:
             _log.warning("an idempotency key stays claimed for a while", extra={"reason": away.detail})
+
+
+def _resource(request: Request) -> str:
+    """The path as the router has understood it: a client can spell one path in many ways."""
+    return request.route.format_map(request.parameters) or request.path
 
 
 def read_key(request: Request) -> str:

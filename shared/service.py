@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 
 from shared.auth.identity import IdentityVerifier
-from shared.callers import GATEWAY, rpc_callers
-from shared.config import LOOPBACK, Environment, Secret
+from shared.callers import GATEWAY, OPERATOR, rpc_callers
+from shared.config import LOOPBACK, Environment, Secret, identity_key_setting
 from shared.db.pool import check_url
 from shared.http.chain import chain
 from shared.http.messages import Handler
@@ -53,9 +53,17 @@ class ServiceSettings:
             database_url=database_url,
             rpc_port=environment.rpc_port(name),
             http_keys={GATEWAY: environment.identity_key(GATEWAY, name)},
-            rpc_keys={caller: environment.identity_key(caller, name) for caller in rpc_callers(name)},
+            rpc_keys=_rpc_keys(environment, name),
             reflects=environment.choice("RPC_REFLECTION", "off", ("off", "on")) == "on",
         )
+
+
+def _rpc_keys(environment: Environment, name: str) -> Mapping[str, Secret]:
+    """An installation may do without the operator's key: then nobody speaks as the operator."""
+    callers = rpc_callers(name)
+    keys = {caller: environment.identity_key(caller, name) for caller in callers if caller != OPERATOR}
+    operator = environment.secret(identity_key_setting(OPERATOR, name), default="")
+    return {**keys, OPERATOR: operator} if callers and operator.value else keys
 
 
 def service_handler(settings: ServiceSettings, routes: Sequence[Route], readiness: Readiness) -> Handler:

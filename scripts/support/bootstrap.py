@@ -29,7 +29,10 @@ INSTALL = f"{PIP} install --require-hashes --only-binary :all: -r"
 
 # The contracts come out of this checkout. --isolated: no setting of this machine leads pip anywhere else.
 PROTOS = "requirements-protos.lock"
-INSTALL_PROTOS = f"{INSTALL} {PROTOS} --isolated --no-index --find-links protos/releases --no-deps"
+# Anew in any case: what is installed already has no hash that pip could check.
+INSTALL_PROTOS = (
+    f"{INSTALL} {PROTOS} --isolated --no-index --find-links protos/releases --no-deps --force-reinstall"
+)
 
 # What pip says, and what we make of it. The first that fits counts.
 REASONS = (

@@ -36,9 +36,7 @@ class ShopDemo:
         return product_id
 
     def _fill_the_wallet(self) -> None:
-        self._step(
-            "Money into the wallet; asked twice under one key, for answers get lost, it comes once"
-        )
+        self._step("Money into the wallet; asked twice under one key, for answers get lost, it comes once")
         key = {"Idempotency-Key": secrets.token_hex(8)}
         for _ in range(2):
             self._gateway.expect(201, "POST", "/wallet/deposits", MONEY, token=self._token, headers=key)

@@ -17,6 +17,7 @@ from psycopg import sql
 from shared.config import Secret
 
 SCRAM_ITERATIONS = 4096  # PostgreSQL's own default
+MOST_CONNECTIONS = 50  # of the 97 that PostgreSQL has by default, for one role: five instances of a service
 
 
 def scram_verifier(password: Secret, salt: bytes | None = None) -> str:
@@ -44,8 +45,10 @@ def create_service_databases(connection: psycopg.Connection, passwords: Mapping[
 def _create_role(connection: psycopg.Connection, name: str, password: Secret) -> None:
     if not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", name):
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
-    statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
-    connection.execute(statement.format(sql.Identifier(name), sql.Literal(scram_verifier(password))))
+    statement = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {} PASSWORD {}")
+    verifier = scram_verifier(password)
+    values = (sql.Identifier(name), sql.Literal(MOST_CONNECTIONS), sql.Literal(verifier))
+    connection.execute(statement.format(*values))
 
 
 def _create_database(connection: psycopg.Connection, name: str) -> None:

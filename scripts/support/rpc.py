@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import importlib
 import logging
+import re
 import sys
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -19,6 +20,7 @@ from shared.callers import OPERATOR, rpc_callers
 from shared.config import Environment
 from shared.context import Principal
 from shared.errors import ApplicationError, Invalid
+from shared.ids import parse_id
 from shared.ports import SERVICES
 from shared.rpc.channel import Channel
 
@@ -39,6 +41,15 @@ def call_of(contract: ServiceDescriptor, name: str) -> MethodDescriptor:
         known = ", ".join(contract.methods_by_name)
         raise SetupError(f"{contract.full_name} has no call {name!r}; it has {known}", BAD_SETTING)
     return contract.methods_by_name[name]
+
+
+def principal_of(user: str, roles: list[str]) -> Principal:
+    """In whose name the call is made. Raises SetupError."""
+    if user and parse_id(user) is None:
+        raise SetupError("--user must be a UUID", BAD_SETTING)
+    if not all(re.fullmatch(r"[A-Za-z0-9._-]+", role) for role in roles):
+        raise SetupError("--role must be one role's name, such as admin", BAD_SETTING)
+    return Principal(user, roles=frozenset(roles))
 
 
 def read_message(call: MethodDescriptor, text: str) -> Message:
@@ -93,7 +104,7 @@ def _main() -> int:
         return 0
     call = call_of(contract, arguments.call)
     request = read_message(call, arguments.message)
-    context.principal.set(Principal(arguments.user, roles=frozenset(arguments.role)))
+    context.principal.set(principal_of(arguments.user, arguments.role))
     answer = asyncio.run(ask(read_settings(), arguments.service, call, request))
     print(MessageToJson(answer, ensure_ascii=False, preserving_proto_field_name=True))
     return 0

@@ -129,13 +129,13 @@ OrderEvent = OrderPlaced | OrderCancelled
 
 
 def place_order(
-    order_id: UUID, basket: Basket, articles: Mapping[UUID, Article], placed_at: datetime
+    order_id: UUID, basket: Basket, articles: Mapping[UUID, Article], currency: str, placed_at: datetime
 ) -> OrderPlaced:
-    """An order of what is in `basket`, at today's names and prices.
+    """An order of what is in `basket`, at today's names and prices, all of them in `currency`.
 
     Raises Invalid naming every product that cannot be had, Conflict when the total is not the expected one.
     """
-    _refuse_what_cannot_be_had(basket, articles)
+    _refuse_what_cannot_be_had(basket, articles, currency)
     items = tuple(_item(wanted, articles[wanted.product_id]) for wanted in basket.items)
     total = total_of(items)
     if basket.expected_total not in (None, total):
@@ -155,17 +155,20 @@ def _item(wanted: WantedItem, article: Article) -> OrderItem:
     return OrderItem(article.product_id, article.name, wanted.quantity, article.price)
 
 
-def _refuse_what_cannot_be_had(basket: Basket, articles: Mapping[UUID, Article]) -> None:
-    faults = ((path, _article_fault(articles.get(item.product_id))) for path, item in _items(basket))
-    errors = tuple(FieldError(f"{path}.product_id", fault) for path, fault in faults if fault is not None)
+def _refuse_what_cannot_be_had(basket: Basket, articles: Mapping[UUID, Article], currency: str) -> None:
+    wanted = ((f"{path}.product_id", articles.get(item.product_id)) for path, item in _items(basket))
+    faults = ((path, _article_fault(article, currency)) for path, article in wanted)
+    errors = tuple(FieldError(path, fault) for path, fault in faults if fault is not None)
     if errors:
         raise Invalid("Some products cannot be had.", errors)
 
 
-def _article_fault(article: Article | None) -> str | None:
+def _article_fault(article: Article | None, currency: str) -> str | None:
     if article is None:
         return "There is no such product"
-    return "Is no longer on offer" if article.archived else None
+    if article.archived:
+        return "Is no longer on offer"
+    return None if article.price.currency == currency else f"Has no price in {currency}"
 
 
 # Rules

@@ -17,6 +17,7 @@ from services.order.domain import Asker, Basket, Order, OrderItem, OrderStatus, 
 from services.order.service import OrderService
 from shared import context
 from shared.context import Principal
+from shared.errors import NotFound
 from shared.http.decoding import path_id, read_json, read_query
 from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
@@ -110,7 +111,10 @@ class OrderCalls(OrderServiceServicer):
     async def GetOrder(self, request: GetOrderRequest, _: object) -> GetOrderResponse:  # noqa: N802
         """The order, if the caller speaks for somebody whose business it is."""
         order_id = read_id("order_id", request.order_id)
-        order = await self._orders.get(order_id, _asker(context.principal.get()))
+        principal = context.principal.get()
+        if principal.is_anonymous:  # UNAUTHENTICATED would say that the calling service is not known
+            raise NotFound("There is no such order.")
+        order = await self._orders.get(order_id, _asker(principal))
         return GetOrderResponse(order=_message(order))
 
 

@@ -26,14 +26,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def main(environment: Environment) -> None:
     """Take orders until told to stop. The product service need not be there at the start."""
     settings = ServiceSettings.read(environment, NAME)
-    rules = order_rules(currency_of(environment), CURRENCY_CODES)
+    currency = currency_of(environment)
+    rules = order_rules(currency, CURRENCY_CODES)
     readiness = Readiness()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url, MIGRATIONS))
         product = await stack.enter_async_context(Channel.read(environment, NAME, "product"))
         readiness.require("database", database.check)
         keys = IdempotencyKeys(database)
-        orders = OrderService(PostgresOrderRepository(database), RemoteCatalogue(product), rules)
+        orders = OrderService(PostgresOrderRepository(database), RemoteCatalogue(product), rules, currency)
 
         upkeep = keep_up(database.wait_until_migrated(), [keys.upkeep()])
         await stack.enter_async_context(background(upkeep, "upkeep"))

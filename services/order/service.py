@@ -40,18 +40,23 @@ def now() -> datetime:
 
 
 class OrderService:
-    """The use cases. Besides what each says, all raise Unavailable while the repository does."""
+    """The use cases. Besides what each says, all raise Unavailable while the repository does.
+
+    Orders are in `currency`, the shop's.
+    """
 
     def __init__(
         self,
         repository: OrderRepository,
         catalogue: Catalogue,
         rules: Mapping[str, Rule],
+        currency: str,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._repository = repository
         self._catalogue = catalogue
         self._rules = rules
+        self._currency = currency
         self._clock = clock
 
     async def draft(self, basket: Basket) -> OrderPlaced:
@@ -63,7 +68,7 @@ class OrderService:
         refuse_repeated_products(basket.items)
         wanted = [item.product_id for item in basket.items]
         articles = await self._catalogue.articles(wanted, PRICES_SECONDS)
-        return place_order(new_id(), basket, articles, self._clock())
+        return place_order(new_id(), basket, articles, self._currency, self._clock())
 
     async def place(self, draft: OrderPlaced) -> Order:
         """From now on the order is there, and pending."""

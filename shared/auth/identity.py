@@ -121,6 +121,8 @@ class IdentityVerifier:
             raise IdentityRefused("too old, or the hosts' clocks differ")
         values = [headers.get(name) or "" for name in _SIGNED_NAMES]
         request_id = headers.get("x-request-id") or ""
+        if not all(map(str.isascii, [request_id, target, *values])):
+            raise IdentityRefused("a character that no caller of ours would send")
         mac = _mac(begun, _measured(signature["time"], request_id, method, target, *values))
         if not hmac.compare_digest(mac, signature["mac"]):
             raise IdentityRefused("wrong signature")

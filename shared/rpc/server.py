@@ -5,13 +5,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc import aio
+from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from shared.auth.identity import IdentityVerifier
@@ -25,8 +26,14 @@ DRAIN_SECONDS = 3.0
 MAX_CALLS = 200  # at once: as many as may wait for a database; past it RESOURCE_EXHAUSTED
 HEALTH_SECONDS = 1.0  # how old the answer of the health service may be
 
+MAX_REQUEST_BYTES = 131_072  # several times our longest: 100 items, or 4,000 characters
+
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second process on the same port is a mistake that must be seen
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # none: little could become much
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # channels of ours ask every 20 s
 )
 
@@ -81,7 +88,7 @@ async def serve_rpc(
     for service in services:
         service.add_to(server)
     names = [service.contract.full_name for service in services]
-    vitals = health.HealthServicer()
+    vitals = _Vitals()
     health_pb2_grpc.add_HealthServicer_to_server(vitals, server)
     if reflects:
         reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)
@@ -93,6 +100,13 @@ async def serve_rpc(
             yield running
     finally:
         await running.stop_accepting()
+
+
+class _Vitals(health.HealthServicer):
+    """Whoever wants to know asks again: a few strangers who watch for ever would use up MAX_CALLS."""
+
+    async def Watch(self, request: HealthCheckRequest, context: Any) -> None:  # noqa: N802
+        await context.abort(StatusCode.UNIMPLEMENTED, "Ask Check.")
 
 
 def _listen(server: aio.Server, host: str, port: int) -> int:

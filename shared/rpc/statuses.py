@@ -28,6 +28,7 @@ from shared.errors import (
 )
 
 DETAILS_KEY = "grpc-status-details-bin"
+MAX_VIOLATIONS = 30  # what travels here may have 8 kB: more would replace our status by one of gRPC's own
 DOMAIN = "plainstack"  # whose the codes in ErrorInfo are
 
 # Of two with one status, the first is what it is read as.
@@ -63,7 +64,8 @@ def details_of(error: ApplicationError) -> bytes:
     status.details.add().Pack(ErrorInfo(reason=error.code, domain=DOMAIN))
     if isinstance(error, Invalid) and error.fields:
         violations = [
-            BadRequest.FieldViolation(field=each.field, description=each.detail) for each in error.fields
+            BadRequest.FieldViolation(field=each.field, description=each.detail)
+            for each in error.fields[:MAX_VIOLATIONS]
         ]
         status.details.add().Pack(BadRequest(field_violations=violations))
     if error.retry_after is not None:
@@ -82,7 +84,8 @@ def error_of(code: StatusCode, detail: str, details: bytes, callee: str) -> Appl
     kind = ERROR_OF.get(code, Unavailable)
     status = _parse(details)
     reason = _unpack(status, ErrorInfo)
-    if reason is None or reason.domain != DOMAIN or kind is Unavailable:
+    is_callees = reason is not None and reason.domain == DOMAIN and status.code == code.value[0]
+    if reason is None or not is_callees or kind is Unavailable:
         return _without_words_of_its_own(kind, callee)
     if kind is Invalid:
         bad = _unpack(status, BadRequest) or BadRequest()

@@ -81,7 +81,9 @@ def test_it_starts_and_answers_through_the_gateway(system: System) -> None:
     assert gateway.get(made.headers["Location"]).json == made.json
 
 
-@pytest.mark.parametrize("name", ["product", "gateway", NAME, "Review", "7up", "class", "json", "", "a_b"])
+@pytest.mark.parametrize(
+    "name", ["product", "gateway", NAME, "Review", "orders", "class", "json", "", "a_b", "no7", "public"]
+)
 def test_a_name_that_cannot_be_is_one_line(checkout: Path, name: str) -> None:
     done = run(checkout, "./scripts/new-service", name)
     assert done.returncode == 1

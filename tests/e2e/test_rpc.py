@@ -27,6 +27,8 @@ def test_it_calls(system: System) -> None:
     [
         (["auth"], 2, "answers no gRPC"),
         (["order", "Reserve"], 2, "GetOrder"),
+        (["order", "GetOrder", "{}", "--user", "€"], 2, "--user"),
+        (["order", "GetOrder", "{}", "--role", "a,b"], 2, "--role"),
         (["order", "GetOrder", "{"], 2, "GetOrderRequest"),
         (["order", "GetOrder", '{"colour":"red"}'], 2, "colour"),
         (["order", "GetOrder", '{"order_id":"7"}'], 1, "order_id: Must be a UUID"),

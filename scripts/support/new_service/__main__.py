@@ -13,8 +13,10 @@ from scripts.support.new_service.places import free_offset, with_port, with_proc
 from shared.config import CHECKOUT
 from shared.ports import OFFSETS
 
+# Roles that PostgreSQL keeps for itself, and what has a setting <NAME>_URL of another meaning.
+RESERVED = {"public", "none", "redis", "events"}
 TEMPLATE = Path(__file__).parent / "template"
-NAME = re.compile(r"[a-z][a-z0-9]{1,19}")
+NAME = re.compile(r"[a-z]{2,20}")
 
 
 def write_service(checkout: Path, name: str) -> list[Path]:
@@ -29,8 +31,8 @@ def write_service(checkout: Path, name: str) -> list[Path]:
 
 def _refuse_bad_name(checkout: Path, name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise SetupError(f"{name!r} cannot be a service's name: small letters and digits, like 'review'")
-    taken = name in OFFSETS or name in sys.stdlib_module_names
+        raise SetupError(f"{name!r} cannot be a service's name: small letters, like 'review'")
+    taken = name in OFFSETS or name in sys.stdlib_module_names or name in RESERVED
     if taken or any((checkout / folder / name).exists() for folder in ("services", "protos/shop")):
         raise SetupError(f"there is something called {name!r} already")
 
@@ -56,7 +58,7 @@ def _main() -> int:
         description="Writes a new service: four layers, a migration, a contract to begin with, tests, and "
         "its lines in shared/ports.py, Procfile and gateway.toml. It starts with the next ./scripts/up.",
     )
-    parser.add_argument("name", metavar="NAME", help="small letters and digits, in the singular: review")
+    parser.add_argument("name", metavar="NAME", help="small letters, in the singular: review")
     name = parser.parse_args().name
     for path in write_service(CHECKOUT, name):
         print(f"new-service: wrote {path.relative_to(CHECKOUT)}")

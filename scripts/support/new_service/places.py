@@ -34,6 +34,8 @@ def with_process(procfile: str, name: str) -> str:
 def with_routes(gateway: str, name: str) -> str:
     """gateway.toml with an upstream and two routes for `name`: reading for anybody, writing for users."""
     upstream = f'\n[upstream.{name}]\ntargets = ["${{{name.upper()}_URL}}"]\nidentity = "{name}"\n'
+    if f'prefix = "/{name}"' in gateway:
+        raise SetupError(f"gateway.toml has a route for /{name} already")
     if _FIRST_ROUTES not in gateway:
         raise SetupError("gateway.toml is not as new-service knows it: no place for the upstream")
     return gateway.replace(_FIRST_ROUTES, upstream + _FIRST_ROUTES, 1) + _routes(name)

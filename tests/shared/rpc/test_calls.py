@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from grpc import StatusCode, aio
+from grpc import Compression, StatusCode, aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from shop.product.v1.product_pb2 import GetProductsRequest, GetProductsResponse, Product
@@ -106,6 +106,35 @@ async def test_nobody_is_answered_who_is_not_known(
     assert callee.seen == []
     assert {json.loads(line)["status"] for line in log} == {"UNAUTHENTICATED"}
     assert caplog.text.count("identity refused") == 9
+
+
+async def test_nothing_of_a_strangers_message_is_read(stranger: aio.Channel, callee: Callee) -> None:
+    for rubbish in (b"\xff" * 100, b"\x0a\x00" * 1_000_000):
+        call = stranger.unary_unary(PATH, bytes, GetProductsResponse.FromString)
+        with pytest.raises(aio.AioRpcError) as refused:
+            await call(rubbish, timeout=10, compression=Compression.Gzip)
+        assert refused.value.code() in (StatusCode.UNAUTHENTICATED, StatusCode.UNIMPLEMENTED)
+    assert callee.seen == []
+
+
+async def test_a_stranger_who_never_sends_a_message_is_turned_away(stranger: aio.Channel) -> None:
+    call = stranger.stream_stream(PATH, bytes, bytes)()
+    with pytest.raises(aio.AioRpcError) as refused:
+        await asyncio.wait_for(call.read(), 10)
+    assert refused.value.code() is StatusCode.UNAUTHENTICATED
+
+
+async def test_a_message_longer_than_any_of_ours_is_refused(channel: Channel, callee: Callee) -> None:
+    with pytest.raises(Unavailable):
+        await get_products(channel, "x" * 200_000)
+    assert callee.seen == []
+
+
+async def test_nobody_watches_for_ever(stranger: aio.Channel) -> None:
+    watch = stranger.unary_stream("/grpc.health.v1.Health/Watch", bytes, bytes)(b"")
+    with pytest.raises(aio.AioRpcError) as refused:
+        await asyncio.wait_for(watch.read(), 10)
+    assert refused.value.code() is StatusCode.UNIMPLEMENTED
 
 
 async def test_a_refused_signature_is_our_own_trouble(server: RpcServer) -> None:

@@ -74,6 +74,20 @@ def test_bad_fields_come_back(fields: tuple[FieldError, ...]) -> None:
     assert (back.detail, back.code, back.fields) == ("Some fields.", "odd", fields)
 
 
+def test_more_bad_fields_than_metadata_can_hold_are_cut_off() -> None:
+    fields = tuple(FieldError(f"items[{number}].product_id", "Must be a UUID") for number in range(1000))
+    details = details_of(Invalid("Some fields.", fields))
+    assert len(details) < 8_000
+    back = error_of(StatusCode.INVALID_ARGUMENT, "Some fields.", details, "product")
+    assert isinstance(back, Invalid)
+    assert back.fields == fields[: len(back.fields)]
+
+
+def test_a_status_that_is_not_the_callees_is_not_believed() -> None:
+    details = details_of(Invalid("Some fields."))
+    assert type(error_of(StatusCode.RESOURCE_EXHAUSTED, "metadata size", details, "product")) is Unavailable
+
+
 def test_what_is_malformed_comes_back_as_invalid() -> None:
     assert type(over_the_wire(Malformed("?"))) is Invalid
 
