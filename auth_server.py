@@ -43,7 +43,7 @@ async def main(environment: Environment) -> None:
         readiness.require("signing keys", auth.key_ring.check)
         readiness.require("admin", admin.check)
 
-        upkeep = keep_up(database.wait_until_migrated(), duties(auth))
+        upkeep = keep_up(database.wait_until_migrated, duties(auth))
         await stack.enter_async_context(background(upkeep, "upkeep"))
         await stack.enter_async_context(background(admin.ensure(), "admin"))
         await stack.enter_async_context(serve_service(service, routes(auth), readiness))

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 from shared.ports import RPC_STEP, port_of
 
 LOOPBACK = "127.0.0.1"
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+MAX_PORT = 65_535
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +40,12 @@ class Secret:
 def identity_key_setting(caller: str, callee: str) -> str:
     """The name of the setting with the key that signs what `caller` says to `callee`."""
     return f"IDENTITY_KEY_{caller.upper()}_{callee.upper()}"
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is `host:port`."""
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and 1 <= int(found["port"]) <= MAX_PORT
 
 
 class Environment:
@@ -140,7 +147,7 @@ class Environment:
         """
         key = f"{service.upper()}_RPC_ADDRESSES"
         addresses = self.words(key) or (f"{LOOPBACK}:{port_of(service, self.port_base) + RPC_STEP}",)
-        if not all(map(_ADDRESS.fullmatch, addresses)):
+        if not all(map(_is_address, addresses)):
             raise ConfigError(key, "must be host:port, or several with commas between them")
         return addresses
 

@@ -24,9 +24,9 @@ class Duty:
     seconds: float
 
 
-async def keep_up(is_ready: Awaitable[object], duties: Iterable[Duty]) -> None:
-    """Do all `duties` for ever, once `is_ready` has ended: a database has its tables, for example."""
-    await is_ready
+async def keep_up(until_ready: Work, duties: Iterable[Duty]) -> None:
+    """Do all `duties` for ever, once `until_ready` has ended: a database has its tables, for example."""
+    await until_ready()
     await asyncio.gather(*map(repeatedly, duties))
 
 

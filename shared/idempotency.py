@@ -11,8 +11,8 @@
         return await self._keys.answer(request, body, once)
 
 What is asked again, with the same content, gets the first answer, marked `Idempotent-Replayed: true`; with
-another content, 422; while the first is still being worked at, 409. Refusals (4xx) are answers as well;
-failures of ours (5xx) are not kept, and may be asked again.
+another content, 422; while the first is still being worked at, 409. Refusals (4xx) are answers as well, but
+for those that ask to be tried again later. Failures of ours (5xx) are not kept, and may be asked again.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ class IdempotentCalls:
             return await work(once)
         except ApplicationError as failure:
             refusal = problem(failure, request.id)
-            if refusal.status < _SERVER_ERRORS and not once.is_answered:
+            if refusal.status < _SERVER_ERRORS and failure.retry_after is None and not once.is_answered:
                 return await once.keep(refusal)
             await self._give_up(claim)
             raise

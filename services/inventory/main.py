@@ -27,7 +27,7 @@ async def main(environment: Environment) -> None:
         database = await stack.enter_async_context(Database(service.database_url, MIGRATIONS))
         readiness.require("database", database.check)
         inventory = InventoryService(PostgresInventoryRepository(database), settings.reservation_lifetime)
-        upkeep = keep_up(database.wait_until_migrated(), [expiry(inventory)])
+        upkeep = keep_up(database.wait_until_migrated, [expiry(inventory)])
         await stack.enter_async_context(background(upkeep, "upkeep"))
         routes, calls = inventory_routes(inventory), [inventory_calls(inventory)]
         await stack.enter_async_context(serve_service(service, routes, readiness, calls))

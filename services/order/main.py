@@ -36,7 +36,7 @@ async def main(environment: Environment) -> None:
         keys = IdempotencyKeys(database)
         orders = OrderService(PostgresOrderRepository(database), RemoteCatalogue(product), rules, currency)
 
-        upkeep = keep_up(database.wait_until_migrated(), [keys.upkeep()])
+        upkeep = keep_up(database.wait_until_migrated, [keys.upkeep()])
         await stack.enter_async_context(background(upkeep, "upkeep"))
         routes = order_routes(orders, IdempotentCalls(keys), rules)
         await stack.enter_async_context(serve_service(settings, routes, readiness, [order_calls(orders)]))

@@ -33,7 +33,7 @@ async def main(environment: Environment) -> None:
         keys = IdempotencyKeys(database)
         payments = PaymentService(PostgresPaymentRepository(database), currency, rules)
 
-        upkeep = keep_up(database.wait_until_migrated(), [keys.upkeep()])
+        upkeep = keep_up(database.wait_until_migrated, [keys.upkeep()])
         await stack.enter_async_context(background(upkeep, "upkeep"))
         routes, calls = wallet_routes(payments, IdempotentCalls(keys), rules), [payment_calls(payments)]
         await stack.enter_async_context(serve_service(settings, routes, readiness, calls))

@@ -85,3 +85,43 @@ def test_an_identity_key_is_named_by_caller_and_callee(tmp_path: Path) -> None:
     assert environment(IDENTITY_KEY_GATEWAY_AUTH="k1:x").identity_key("gateway", "auth") == Secret("k1:x")
     with pytest.raises(ConfigError, match="IDENTITY_KEY_ORDER_PAYMENT"):
         environment(PLAINSTACK_HOME=str(tmp_path)).identity_key("order", "payment")
+
+
+@pytest.mark.parametrize(("name", "port"), [("", 9025), ("product.1", 9025), ("product.3", 9225)])
+def test_each_instance_answers_grpc_beside_its_own_port(name: str, port: int) -> None:
+    settings = environment(PORT_BASE="9000", HONCHO_PROCESS_NAME=name)
+    assert settings.rpc_port("product") == port == settings.port("product") + 5
+
+
+def test_grpc_addresses_are_the_first_local_instance_unless_given() -> None:
+    local = environment(PORT_BASE="9000", HONCHO_PROCESS_NAME="order.3")
+    assert local.rpc_addresses("product") == ("127.0.0.1:9025",)
+    empty = environment(PORT_BASE="9000", PRODUCT_RPC_ADDRESSES=" , ")
+    assert empty.rpc_addresses("product") == ("127.0.0.1:9025",)
+    given = environment(PRODUCT_RPC_ADDRESSES="10.0.0.7:1, [::1]:65535,product-1.internal:8025")
+    assert given.rpc_addresses("product") == ("10.0.0.7:1", "[::1]:65535", "product-1.internal:8025")
+    assert given.rpc_addresses("payment") == ("127.0.0.1:8055",)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "product",
+        "product:",
+        ":8025",
+        "product:http",
+        "product:802500",
+        "product:65536",
+        "product:0",
+        "http://product:8025",
+        "product:8025/",
+        "::1:8025",
+        "[product]:8025",
+        "user@product:8025",
+        "good:8025, bad",
+        "a b:8025",
+    ],
+)
+def test_bad_grpc_addresses_name_their_key(bad: str) -> None:
+    with pytest.raises(ConfigError, match="PRODUCT_RPC_ADDRESSES"):
+        environment(PRODUCT_RPC_ADDRESSES=bad).rpc_addresses("product")

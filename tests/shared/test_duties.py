@@ -3,9 +3,10 @@ import asyncio
 import pytest
 
 from shared import duties
-from shared.duties import Duty, repeatedly
+from shared.duties import Duty, keep_up, repeatedly
 from shared.errors import Unavailable
 from shared.tasks import background
+from tests.waiting import eventually
 
 
 async def test_no_failure_ends_a_duty(
@@ -27,3 +28,44 @@ async def test_no_failure_ends_a_duty(
             await done.wait()
     messages = [record.getMessage() for record in caplog.records if record.name == duties.__name__]
     assert messages == ["upkeep fails", "upkeep fails unexpectedly", "upkeep fails", "upkeep works again"]
+
+
+async def test_duties_begin_once_what_they_need_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duties, "RETRY_SECONDS", 0.001)
+    is_ready = asyncio.Event()
+    done: list[str] = []
+
+    async def fail() -> None:
+        done.append("fails")
+        raise ZeroDivisionError
+
+    async def succeed() -> None:
+        done.append("succeeds")
+
+    both = [Duty("one", fail, 0.001), Duty("other", succeed, 0.001)]
+    async with background(keep_up(is_ready.wait, both), "upkeep") as upkeep:
+        await asyncio.wait([upkeep], timeout=0.05)  # time enough for what should not happen
+        assert done == []
+        is_ready.set()
+        await eventually(lambda: done.count("fails") > 2 and done.count("succeeds") > 2)
+        assert not upkeep.done()
+    assert upkeep.cancelled()
+
+
+async def test_what_cannot_get_ready_is_no_failure_of_a_duty(caplog: pytest.LogCaptureFixture) -> None:
+    async def never() -> None:
+        raise ZeroDivisionError
+
+    async def work() -> None:
+        raise AssertionError("nothing is ready")
+
+    with pytest.raises(ZeroDivisionError):
+        await keep_up(never, [Duty("one", work, 0.001)])
+    assert caplog.records == []
+
+
+async def test_no_duties_are_no_work() -> None:
+    is_ready = asyncio.Event()
+    is_ready.set()
+    async with asyncio.timeout(5):
+        await keep_up(is_ready.wait, [])
