@@ -5,7 +5,9 @@ A service is four layers and a main; each knows only those before it:
 domain.py      entities, rules, past-tense events, and the Protocols of what the use cases need (pure)
 service.py     use cases: what a caller can have done
 repository.py  rows ↔ domain; the only place with SQL besides migrations/
-handler.py     HTTP in and out: decode → service → encode; the only place with HTTP types
+handler.py     HTTP and gRPC in and out: decode → service → encode; the only place with HTTP types
+clients.py     calls to other services, over gRPC, which implement Protocols of the domain (order)
+settings.py    what can be set, and upkeep.py what it does by itself, where there is any
 main.py        read the settings, connect, wire, serve
 
 A layer that has outgrown a file is a folder of that name, one file a concern: `auth` is built so, with its

@@ -3,12 +3,12 @@
     async def deposit(self, request: Request) -> Response:
         body = await read_json(request, DepositBody, self._rules)
 
-        async def once(call: Once) -> Response:
+        async def work(call: ClaimedCall) -> Response:
             async with call.effect():
                 deposit = await self._wallets.deposit(…)
                 return await call.keep(json_response(201, …))
 
-        return await self._keys.answer(request, body, once)
+        return await self._keys.answer(request, body, work)
 
 What is asked again, with the same content, gets the first answer, marked `Idempotent-Replayed: true`; with
 another content, 422; while the first is still being worked at, 409. Refusals (4xx) are answers as well, but
@@ -24,7 +24,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.db.idempotency import Answer, Claim, IdempotencyKeys, Scope
+from shared.db.idempotency_keys import Answer, Claim, IdempotencyKeys, Scope
 from shared.errors import ApplicationError, Malformed, Unavailable
 from shared.http.messages import Request, Response
 from shared.http.problems import problem
@@ -37,11 +37,9 @@ _SERVER_ERRORS = 500
 
 _log = logging.getLogger(__name__)
 
-Replay = Callable[[Response], Awaitable[Response]]
 
-
-class Once:
-    """One call that has its key: what it does inside `effect` is true together with its answer."""
+class ClaimedCall:
+    """A call that has its key: what it does inside `effect` is true together with its answer."""
 
     def __init__(self, keys: IdempotencyKeys, claim: Claim) -> None:
         self._keys = keys
@@ -60,6 +58,10 @@ class Once:
         return response
 
 
+Work = Callable[[ClaimedCall], Awaitable[Response]]
+Replay = Callable[[Response], Awaitable[Response]]
+
+
 class IdempotentCalls:
     """The calls of one service that take a key. Raises Unavailable while the database is away."""
 
@@ -70,7 +72,7 @@ class IdempotentCalls:
         self,
         request: Request,
         content: msgspec.Struct,
-        work: Callable[[Once], Awaitable[Response]],
+        work: Work,
         replay: Replay | None = None,
     ) -> Response:
         """What `work` answers, or answered the first time; `replay` may turn that into what is true now.
@@ -84,17 +86,15 @@ class IdempotentCalls:
         if isinstance(claimed, Answer):
             first = Response(claimed.status, [*claimed.headers.items(), REPLAYED], claimed.body)
             return first if replay is None else await replay(first)
-        return await self._work(request, work, Once(self._keys, claimed), claimed)
+        return await self._work(request, work, ClaimedCall(self._keys, claimed), claimed)
 
-    async def _work(
-        self, request: Request, work: Callable[[Once], Awaitable[Response]], once: Once, claim: Claim
-    ) -> Response:
+    async def _work(self, request: Request, work: Work, call: ClaimedCall, claim: Claim) -> Response:
         try:
-            return await work(once)
+            return await work(call)
         except ApplicationError as failure:
             refusal = problem(failure, request.id)
-            if refusal.status < _SERVER_ERRORS and failure.retry_after is None and not once.is_answered:
-                return await once.keep(refusal)
+            if refusal.status < _SERVER_ERRORS and failure.retry_after is None and not call.is_answered:
+                return await call.keep(refusal)
             await self._give_up(claim)
             raise
         except BaseException:

@@ -19,9 +19,13 @@ def rule_of(path: str, rules: Mapping[str, Rule]) -> Rule | None:
 def check(values: Iterable[tuple[str, object]], rules: Mapping[str, Rule]) -> None:
     """Raises Invalid, naming every one of `values` (dotted path and value) that breaks its rule."""
     faults = ((path, _fault(path, value, rules)) for path, value in values)
-    errors = tuple(FieldError(path, fault) for path, fault in faults if fault is not None)
-    if errors:
-        raise Invalid("Some fields are not acceptable.", errors)
+    refuse(FieldError(path, fault) for path, fault in faults if fault is not None)
+
+
+def refuse(errors: Iterable[FieldError], detail: str = "Some fields are not acceptable.") -> None:
+    """Raises Invalid, naming all `errors`, if there are any."""
+    if named := tuple(errors):
+        raise Invalid(detail, named)
 
 
 def _fault(path: str, value: object, rules: Mapping[str, Rule]) -> str | None:

@@ -14,21 +14,22 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
 from scripts.support.failures import BAD_SETTING, SetupError, exit_status
+from scripts.support.service_names import services_with_database
 from scripts.support.settings import read_settings
 from shared import context
 from shared.callers import OPERATOR, rpc_callers
 from shared.config import Environment
 from shared.context import Principal
-from shared.errors import ApplicationError, Invalid
+from shared.errors import ApplicationError, Invalid, Unavailable
 from shared.ids import parse_id
-from shared.ports import SERVICES
 from shared.rpc.channel import Channel
 
 
 def contract_of(service: str) -> ServiceDescriptor:
     """What `service` answers. Raises SetupError when it answers nothing."""
-    if not rpc_callers(service):
-        known = ", ".join(name for name in SERVICES if rpc_callers(name))
+    callable_services = [name for name in services_with_database() if rpc_callers(name)]
+    if service not in callable_services:
+        known = ", ".join(callable_services)
         raise SetupError(f"{service!r} answers no gRPC; these do: {known}", BAD_SETTING)
     module = importlib.import_module(f"shop.{service}.v1.{service}_pb2")
     contract: ServiceDescriptor = next(iter(module.DESCRIPTOR.services_by_name.values()))
@@ -45,6 +46,8 @@ def call_of(contract: ServiceDescriptor, name: str) -> MethodDescriptor:
 
 def principal_of(user: str, roles: list[str]) -> Principal:
     """In whose name the call is made. Raises SetupError."""
+    if roles and not user:
+        raise SetupError("--role needs a --user who has it", BAD_SETTING)
     if user and parse_id(user) is None:
         raise SetupError("--user must be a UUID", BAD_SETTING)
     if not all(re.fullmatch(r"[A-Za-z0-9._-]+", role) for role in roles):
@@ -75,8 +78,12 @@ async def ask(environment: Environment, service: str, call: MethodDescriptor, re
 
 
 def _words(failure: ApplicationError) -> str:
+    """What the service says; when it says nothing, what gRPC says, for the operator may know addresses."""
     fields = failure.fields if isinstance(failure, Invalid) else ()
-    named = (f"{each.field}: {each.detail}" for each in fields)
+    named = [f"{each.field}: {each.detail}" for each in fields]
+    cause = failure.__cause__
+    if isinstance(failure, Unavailable) and isinstance(cause, aio.AioRpcError):
+        named.append(f"{cause.code().name}: {cause.details()}")
     return "; ".join([f"{failure.detail} ({failure.code})", *named])
 
 

@@ -1,6 +1,5 @@
 """The inventory over HTTP and gRPC: decode, ask the service, encode."""
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -35,8 +34,8 @@ from shared.http.messages import Request, Response, json_response
 from shared.http.routing import Route
 from shared.middleware.authorize import authorize, user_id_of
 from shared.rpc.decoding import read_id, read_ids
-from shared.rpc.messages import timestamp
-from shared.rpc.server import RpcService
+from shared.rpc.server import RpcService, rpc_service
+from shared.rpc.values import timestamp
 
 
 class CountBody(Struct, forbid_unknown_fields=True):
@@ -57,8 +56,7 @@ def inventory_routes(inventory: InventoryService) -> list[Route]:
 
 def inventory_calls(inventory: InventoryService) -> RpcService:
     """The contract of the inventory, answered."""
-    contract = DESCRIPTOR.services_by_name["InventoryService"]
-    return RpcService(contract, partial(add_InventoryServiceServicer_to_server, InventoryCalls(inventory)))
+    return rpc_service(DESCRIPTOR, add_InventoryServiceServicer_to_server, InventoryCalls(inventory))
 
 
 class InventoryHandler:

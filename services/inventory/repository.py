@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import TupleRow
 
-from services.inventory.domain.outcomes import Status
+from services.inventory.domain.outcomes import ReservationStatus
 from services.inventory.domain.reservations import (
     InventoryEvent,
     Item,
@@ -144,7 +144,9 @@ class PostgresInventoryRepository:
 
 def _reservation(row: TupleRow, items: Iterable[Item]) -> Reservation:
     reservation_id, status, expires_at, short_product_ids = row
-    return Reservation(reservation_id, tuple(items), Status(status), expires_at, tuple(short_product_ids))
+    return Reservation(
+        reservation_id, tuple(items), ReservationStatus(status), expires_at, tuple(short_product_ids)
+    )
 
 
 def _row(reservation: Reservation) -> tuple[object, ...]:

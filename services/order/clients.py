@@ -8,7 +8,7 @@ from shop.product.v1.product_pb2_grpc import ProductServiceStub
 
 from services.order.domain import Article
 from shared.rpc.channel import Channel
-from shared.rpc.messages import read_money
+from shared.rpc.values import read_money
 
 
 class RemoteCatalogue:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from shared.errors import Conflict, FieldError, Invalid
 from shared.money import MAX_AMOUNT, Money, money_fields, money_rules, under
-from shared.rules import Rule
+from shared.rules import Rule, refuse
 
 MAX_ITEMS = 50  # what one call to the catalogue carries easily, and more than a basket has
 MAX_QUANTITY = 10_000  # pieces of one product
@@ -158,9 +158,8 @@ def _item(wanted: WantedItem, article: Article) -> OrderItem:
 def _refuse_what_cannot_be_had(basket: Basket, articles: Mapping[UUID, Article], currency: str) -> None:
     wanted = ((f"{path}.product_id", articles.get(item.product_id)) for path, item in _items(basket))
     faults = ((path, _article_fault(article, currency)) for path, article in wanted)
-    errors = tuple(FieldError(path, fault) for path, fault in faults if fault is not None)
-    if errors:
-        raise Invalid("Some products cannot be had.", errors)
+    errors = (FieldError(path, fault) for path, fault in faults if fault is not None)
+    refuse(errors, "Some products cannot be had.")
 
 
 def _article_fault(article: Article | None, currency: str) -> str | None:
@@ -202,12 +201,8 @@ def quantity_fault(quantity: int) -> str | None:
 def refuse_repeated_products(items: Sequence[WantedItem]) -> None:
     """Raises Invalid, naming every item whose product stands in an earlier one."""
     ids = [item.product_id for item in items]
-    repeated = [number for number, each in enumerate(ids) if each in ids[:number]]
-    if repeated:
-        errors = (
-            FieldError(f"items[{number}].product_id", "Stands in an earlier item") for number in repeated
-        )
-        raise Invalid("Some fields are not acceptable.", tuple(errors))
+    repeated = (f"items[{number}].product_id" for number, each in enumerate(ids) if each in ids[:number])
+    refuse(FieldError(path, "Stands in an earlier item") for path in repeated)
 
 
 def _items(basket: Basket) -> Iterator[tuple[str, WantedItem]]:
@@ -238,7 +233,7 @@ class OrderRepository(Protocol):
     async def get(self, order_id: UUID) -> Order | None:
         """The order."""
 
-    async def get_for_change(self, order_id: UUID) -> Order | None:
+    async def hold(self, order_id: UUID) -> Order | None:
         """As `get`; nobody else changes the order until the unit of work, which must be open, has ended."""
 
     async def page(self, user_id: UUID | None, after: UUID | None, limit: int) -> list[Order]:

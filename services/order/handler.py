@@ -23,11 +23,11 @@ from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
-from shared.idempotency import REPLAYED, IdempotentCalls, Once
+from shared.idempotency import REPLAYED, ClaimedCall, IdempotentCalls
 from shared.middleware.authorize import user_id_of, users_only
 from shared.rpc.decoding import read_id
-from shared.rpc.messages import money_message, timestamp
-from shared.rpc.server import RpcService
+from shared.rpc.server import RpcService, rpc_service
+from shared.rpc.values import money_message, timestamp
 from shared.rules import Rule
 
 
@@ -45,9 +45,9 @@ class NewOrderBody(Struct, forbid_unknown_fields=True):
     expected_total: MoneyBody | UnsetType = UNSET
 
 
-def order_routes(orders: OrderService, calls: IdempotentCalls, rules: Mapping[str, Rule]) -> list[Route]:
+def order_routes(orders: OrderService, idempotent: IdempotentCalls, rules: Mapping[str, Rule]) -> list[Route]:
     """The rows of orders in the service's table."""
-    handler = OrderHandler(orders, calls, rules)
+    handler = OrderHandler(orders, idempotent, rules)
     for_users = users_only()
     return [
         Route("POST", "/orders", for_users(handler.place)),
@@ -60,9 +60,9 @@ def order_routes(orders: OrderService, calls: IdempotentCalls, rules: Mapping[st
 class OrderHandler:
     """One method a row. `rules` let a body's wrong types and broken rules be named together."""
 
-    def __init__(self, orders: OrderService, calls: IdempotentCalls, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, orders: OrderService, idempotent: IdempotentCalls, rules: Mapping[str, Rule]) -> None:
         self._orders = orders
-        self._calls = calls
+        self._idempotent = idempotent
         self._rules = rules
 
     async def place(self, request: Request) -> Response:
@@ -70,12 +70,12 @@ class OrderHandler:
         body = await read_json(request, NewOrderBody, self._rules)
         basket = _basket(body, _asker(request.principal))
 
-        async def once(call: Once) -> Response:
+        async def work(call: ClaimedCall) -> Response:
             draft = await self._orders.draft(basket)
             async with call.effect():
                 return await call.keep(_accepted(await self._orders.place(draft)))
 
-        return await self._calls.answer(request, body, once, partial(self._as_it_is_now, request))
+        return await self._idempotent.answer(request, body, work, partial(self._as_it_is_now, request))
 
     async def _as_it_is_now(self, request: Request, first: Response) -> Response:
         document = json.loads(first.body) if isinstance(first.body, bytes) else {}
@@ -120,8 +120,7 @@ class OrderCalls(OrderServiceServicer):
 
 def order_calls(orders: OrderService) -> RpcService:
     """The contract of orders, answered."""
-    contract = DESCRIPTOR.services_by_name["OrderService"]
-    return RpcService(contract, partial(add_OrderServiceServicer_to_server, OrderCalls(orders)))
+    return rpc_service(DESCRIPTOR, add_OrderServiceServicer_to_server, OrderCalls(orders))
 
 
 def _order_id(request: Request) -> UUID:
@@ -142,7 +141,7 @@ def _accepted(order: Order, *headers: tuple[str, str]) -> Response:
     """Not decided yet, or decided since."""
     status = 202 if order.status is OrderStatus.PENDING else 201
     location = ("Location", f"/orders/{order.order_id}")
-    return json_response(status, _view(order), [location, *headers])
+    return json_response(status, _view(order), [location, NO_STORE, *headers])
 
 
 def _view(order: Order, names: Mapping[UUID, str] | None = None, names_from: str = "copy") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from services.order.service import OrderService
 from shared.config import Environment
 from shared.currency import CURRENCY_CODES, currency_of
 from shared.db.database import Database
-from shared.db.idempotency import IdempotencyKeys
+from shared.db.idempotency_keys import IdempotencyKeys
 from shared.duties import keep_up
 from shared.idempotency import IdempotentCalls
 from shared.rpc.channel import Channel

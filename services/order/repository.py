@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -10,11 +11,9 @@ from psycopg.rows import TupleRow
 
 from services.order.domain import Order, OrderEvent, OrderItem, OrderPlaced, OrderStatus
 from shared.db.database import Database
-from shared.db.pool import Connection
+from shared.db.statements import PAST_THE_NEWEST, every, execute
 from shared.errors import Conflict
 from shared.money import Money
-
-_PAST_THE_NEWEST = UUID(int=2**128 - 1)  # every identifier is below it
 
 _SELECT = """
     SELECT order_id, user_id, amount, currency, placed_at, status, reason, version
@@ -28,8 +27,9 @@ _PAGE_OF_USER = (
     WHERE user_id = %(user_id)s AND order_id < %(after)s ORDER BY order_id DESC LIMIT %(limit)s"""
 )
 _ITEMS = """
-    SELECT order_id, product_id, product_name, quantity, amount
-    FROM order_items WHERE order_id = ANY(%s) ORDER BY order_id, position"""
+    SELECT order_id, product_id, product_name, quantity, order_items.amount, currency
+    FROM order_items JOIN orders USING (order_id)
+    WHERE order_id = ANY(%s) ORDER BY order_id, position"""
 
 _INSERT = """
     INSERT INTO orders (order_id, user_id, amount, currency, placed_at, status, reason, version)
@@ -55,16 +55,15 @@ class PostgresOrderRepository:
         """By primary key."""
         return await self._one(_GET, order_id)
 
-    async def get_for_change(self, order_id: UUID) -> Order | None:
+    async def hold(self, order_id: UUID) -> Order | None:
         """By primary key; the row stays locked until the transaction ends."""
         return await self._one(_LOCK, order_id)
 
     async def page(self, user_id: UUID | None, after: UUID | None, limit: int) -> list[Order]:
         """By keyset, over the index of a user's orders."""
-        values = {"user_id": user_id, "after": after or _PAST_THE_NEWEST, "limit": limit}
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(_PAGE_OF_USER if user_id else _PAGE_OF_ALL, values)
-            return await _with_items(connection, await cursor.fetchall())
+        values = {"user_id": user_id, "after": after or PAST_THE_NEWEST, "limit": limit}
+        query = _PAGE_OF_USER if user_id else _PAGE_OF_ALL
+        return await self._with_items(await every(self._database, query, values))
 
     async def record(self, event: OrderEvent) -> None:
         """Write the state that the event carries."""
@@ -72,48 +71,37 @@ class PostgresOrderRepository:
             await self._insert(event.order)
             return
         order = event.order
-        async with self._database.connection() as connection:
-            await connection.execute(_UPDATE, [order.status, order.reason, order.version, order.order_id])
+        await execute(self._database, _UPDATE, [order.status, order.reason, order.version, order.order_id])
 
     async def _insert(self, order: Order) -> None:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction():
             try:
-                await connection.execute(_INSERT, _row(order))
+                await execute(self._database, _INSERT, _row(order))
             except psycopg.errors.UniqueViolation as taken:
                 raise Conflict("There is an order with this identifier already.") from taken
-            await connection.execute(_INSERT_ITEMS, _columns(order))
+            await execute(self._database, _INSERT_ITEMS, _columns(order))
 
     async def _one(self, query: str, order_id: UUID) -> Order | None:
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(query, [order_id])
-            found = await _with_items(connection, await cursor.fetchall())
-            return found[0] if found else None
+        found = await self._with_items(await every(self._database, query, [order_id]))
+        return found[0] if found else None
+
+    async def _with_items(self, rows: Sequence[TupleRow]) -> list[Order]:
+        """The orders that `rows` begin; items never change, so a second statement finds those that belong."""
+        items: defaultdict[UUID, list[OrderItem]] = defaultdict(list)
+        for order_id, *columns in await every(self._database, _ITEMS, [[row[0] for row in rows]]):
+            items[order_id].append(_item(columns))
+        return [_order(row, items[row[0]]) for row in rows]
 
 
-async def _with_items(connection: Connection, rows: Sequence[TupleRow]) -> list[Order]:
-    """The orders that `rows` begin; items never change, so a second statement finds those that belong."""
-    cursor = await connection.execute(_ITEMS, [[row[0] for row in rows]])
-    items = defaultdict(list)
-    for order_id, *columns in await cursor.fetchall():
-        items[order_id].append(columns)
-    return [_order(row, items[row[0]]) for row in rows]
-
-
-def _order(row: TupleRow, items: Sequence[Sequence[object]]) -> Order:
+def _order(row: TupleRow, items: Sequence[OrderItem]) -> Order:
     order_id, user_id, amount, currency, placed_at, status, reason, version = row
-    return Order(
-        order_id,
-        user_id,
-        tuple(
-            OrderItem(product_id, name, quantity, Money(price, currency))  # type: ignore[arg-type]
-            for product_id, name, quantity, price in items
-        ),
-        Money(amount, currency),
-        placed_at,
-        OrderStatus(status),
-        reason,
-        version,
-    )
+    total = Money(amount, currency)
+    return Order(order_id, user_id, tuple(items), total, placed_at, OrderStatus(status), reason, version)
+
+
+def _item(columns: Sequence[Any]) -> OrderItem:
+    product_id, name, quantity, amount, currency = columns
+    return OrderItem(product_id, name, quantity, Money(amount, currency))
 
 
 def _row(order: Order) -> tuple[object, ...]:

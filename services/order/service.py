@@ -97,7 +97,7 @@ class OrderService:
     async def cancel(self, order_id: UUID, asker: Asker) -> Order:
         """The order, cancelled at its owner's request. Raises NotFound, Conflict when it is confirmed."""
         async with self._repository.unit_of_work():
-            order = await self._repository.get_for_change(order_id)
+            order = await self._repository.hold(order_id)
             if order is None or not asker.owns(order):
                 raise NotFound("There is no such order of yours.")
             cancelled = order.cancel(REQUESTED)

@@ -1,7 +1,6 @@
 """Wallets over HTTP, payments over gRPC: decode, ask the service, encode."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from shop.payment.v1.payment_pb2 import (
@@ -23,17 +22,19 @@ from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
-from shared.idempotency import IdempotentCalls, Once
+from shared.idempotency import ClaimedCall, IdempotentCalls
 from shared.middleware.authorize import user_id_of, users_only
 from shared.rpc.decoding import read_id
-from shared.rpc.messages import read_money
-from shared.rpc.server import RpcService
+from shared.rpc.server import RpcService, rpc_service
+from shared.rpc.values import read_money
 from shared.rules import Rule
 
 
-def wallet_routes(payments: PaymentService, keys: IdempotentCalls, rules: Mapping[str, Rule]) -> list[Route]:
+def wallet_routes(
+    payments: PaymentService, idempotent: IdempotentCalls, rules: Mapping[str, Rule]
+) -> list[Route]:
     """The rows of the wallets in the service's table. Users see and fill their own, nobody else's."""
-    handler = WalletHandler(payments, keys, rules)
+    handler = WalletHandler(payments, idempotent, rules)
     for_users = users_only()
     return [
         Route("GET", "/wallet", for_users(handler.get)),
@@ -44,16 +45,17 @@ def wallet_routes(payments: PaymentService, keys: IdempotentCalls, rules: Mappin
 
 def payment_calls(payments: PaymentService) -> RpcService:
     """The contract of payments, answered."""
-    contract = DESCRIPTOR.services_by_name["PaymentService"]
-    return RpcService(contract, partial(add_PaymentServiceServicer_to_server, PaymentCalls(payments)))
+    return rpc_service(DESCRIPTOR, add_PaymentServiceServicer_to_server, PaymentCalls(payments))
 
 
 class WalletHandler:
     """One method a row. `rules` let a body's wrong types and broken rules be named together."""
 
-    def __init__(self, payments: PaymentService, keys: IdempotentCalls, rules: Mapping[str, Rule]) -> None:
+    def __init__(
+        self, payments: PaymentService, idempotent: IdempotentCalls, rules: Mapping[str, Rule]
+    ) -> None:
         self._payments = payments
-        self._keys = keys
+        self._idempotent = idempotent
         self._rules = rules
 
     async def get(self, request: Request) -> Response:
@@ -71,12 +73,12 @@ class WalletHandler:
         """More in the caller's wallet, once for each key."""
         body = await read_json(request, MoneyBody, self._rules)
 
-        async def once(call: Once) -> Response:
+        async def work(call: ClaimedCall) -> Response:
             async with call.effect():
                 deposit = await self._payments.deposit(user_id_of(request.principal), body.to_money())
                 return await call.keep(json_response(201, _deposit_view(deposit), [NO_STORE]))
 
-        return await self._keys.answer(request, body, once)
+        return await self._idempotent.answer(request, body, work)
 
 
 class PaymentCalls(PaymentServiceServicer):

@@ -10,7 +10,7 @@ from services.payment.service import PaymentService
 from shared.config import Environment
 from shared.currency import CURRENCY_CODES, currency_of
 from shared.db.database import Database
-from shared.db.idempotency import IdempotencyKeys
+from shared.db.idempotency_keys import IdempotencyKeys
 from shared.duties import keep_up
 from shared.idempotency import IdempotentCalls
 from shared.runtime import Readiness, forever, run

@@ -178,7 +178,7 @@ class ProductRepository(Protocol):
     async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
         """Those of `product_ids` that there are, archived or not."""
 
-    async def get_for_change(self, product_id: UUID) -> Product | None:
+    async def hold(self, product_id: UUID) -> Product | None:
         """As `get`; nobody else changes the product until the unit of work, which must be open, has ended."""
 
     async def page(self, key: str, after: UUID | None, limit: int) -> list[Product]:

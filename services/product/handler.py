@@ -1,7 +1,6 @@
 """The catalogue over HTTP and gRPC: decode, ask the service, encode."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +19,8 @@ from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.middleware.authorize import authorize
 from shared.rpc.decoding import read_ids
-from shared.rpc.messages import money_message
-from shared.rpc.server import RpcService
+from shared.rpc.server import RpcService, rpc_service
+from shared.rpc.values import money_message
 from shared.rules import Rule
 
 
@@ -118,8 +117,7 @@ class ProductCalls(ProductServiceServicer):
 
 def product_calls(products: ProductService) -> RpcService:
     """The contract of the catalogue, answered."""
-    contract = DESCRIPTOR.services_by_name["ProductService"]
-    return RpcService(contract, partial(add_ProductServiceServicer_to_server, ProductCalls(products)))
+    return rpc_service(DESCRIPTOR, add_ProductServiceServicer_to_server, ProductCalls(products))
 
 
 def _product_id(request: Request) -> UUID:

@@ -56,7 +56,7 @@ class PostgresProductRepository:
         """By primary key, all at once."""
         return [_product(row) for row in await every(self._database, _GET_ALL, [list(product_ids)])]
 
-    async def get_for_change(self, product_id: UUID) -> Product | None:
+    async def hold(self, product_id: UUID) -> Product | None:
         """By primary key; the row stays locked until the transaction ends."""
         return await self._one(_LOCK, product_id)
 

@@ -55,7 +55,7 @@ class ProductService:
         """
         check(fields(change), self._rules)
         async with self._repository.unit_of_work():
-            product = _existing(await self._repository.get_for_change(product_id))
+            product = _existing(await self._repository.hold(product_id))
             require_version("The product", product.version, is_expected)
             changed = product.changed(change)
             if changed is None:
@@ -69,7 +69,7 @@ class ProductService:
         Whoever asks again, perhaps because the first answer was lost, has got what they want.
         """
         async with self._repository.unit_of_work():
-            product = _existing(await self._repository.get_for_change(product_id))
+            product = _existing(await self._repository.hold(product_id))
             archived = product.archive()
             if archived is None:
                 return

@@ -5,9 +5,10 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
@@ -18,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from shared.auth.identity import IdentityVerifier
 from shared.config import ConfigError
 from shared.duties import Duty, repeatedly
-from shared.rpc.answering import Answering
+from shared.rpc.interceptor import CallInterceptor
 from shared.runtime import Readiness
 from shared.tasks import background, spawn
 
@@ -34,18 +35,26 @@ OPTIONS = (
     ("grpc.compression_enabled_algorithms_bitset", 1),  # none: little could become much
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_connection_idle_ms", 300_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # channels of ours ask every 20 s
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # channels of ours ask every 10 s
 )
+
+S = TypeVar("S")
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RpcService:
-    """A contract, and what adds its implementation to a server: the generated `add_…_to_server`, applied."""
+    """A contract, and what adds its implementation to a server."""
 
     contract: ServiceDescriptor
     add_to: Callable[[aio.Server], None]
+
+
+def rpc_service(file: FileDescriptor, add_to_server: Callable[[S, aio.Server], None], calls: S) -> RpcService:
+    """The one service that `file` declares, answered by `calls`; `add_to_server` is generated."""
+    (contract,) = file.services_by_name.values()
+    return RpcService(contract, partial(add_to_server, calls))
 
 
 class RpcServer:
@@ -83,7 +92,7 @@ async def serve_rpc(
     Calls pass `verifier`. `readiness` is what the health service tells; `reflects` lets anybody read the
     contracts from the server. Port 0 asks for a free one. Raises ConfigError when the address cannot be had.
     """
-    answering = Answering(process, verifier)
+    answering = CallInterceptor(process, verifier)
     server = aio.server(interceptors=[answering], options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
     for service in services:
         service.add_to(server)

@@ -4,7 +4,7 @@ What a status cannot say (the error's own code, the bad fields, when to come bac
 field's standard form: a google.rpc.Status in `grpc-status-details-bin` with ErrorInfo, BadRequest, RetryInfo.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -112,5 +112,4 @@ def _parse(details: bytes) -> Status:
 
 def _unpack(status: Status, type_: type[M]) -> M | None:
     message = type_()
-    packed: Iterable[object] = (each for each in status.details if each.Unpack(message))
-    return message if any(packed) else None
+    return message if any(each.Unpack(message) for each in status.details) else None

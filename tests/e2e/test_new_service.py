@@ -12,7 +12,7 @@ from scripts.support.run_tests import isolated_environment
 from shared.config import CHECKOUT
 from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, Finished, System, procfile_of
 
-NAME = "review"
+NAME = "recommendation"
 OFFSET = 70
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
 AROUND_IT = ("postgres", "valkey", "auth", NAME, "gateway")
@@ -82,7 +82,7 @@ def test_it_starts_and_answers_through_the_gateway(system: System) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["product", "gateway", NAME, "Review", "orders", "class", "json", "", "a_b", "no7", "public"]
+    "name", ["product", "gateway", NAME, "Review", "orders", "class", "user", "", "a_b", "no7", "public"]
 )
 def test_a_name_that_cannot_be_is_one_line(checkout: Path, name: str) -> None:
     done = run(checkout, "./scripts/new-service", name)

@@ -5,9 +5,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from scripts.support.protos.buf import build_image
 from scripts.support.protos.folder import Contracts, read_contracts
 from scripts.support.protos.pin import lock_text
-from scripts.support.protos.rules import build_image
 from scripts.support.protos.wheel import build_wheel, with_version
 from shared.config import CHECKOUT
 

@@ -9,9 +9,9 @@ import pytest
 
 from scripts.support.failures import SetupError
 from scripts.support.protos import tools
+from scripts.support.protos.buf import breaks, lint
 from scripts.support.protos.check import check
 from scripts.support.protos.folder import read_contracts
-from scripts.support.protos.rules import breaks, lint
 from shared.config import CHECKOUT
 from tests.scripts.contract_copies import ARCHIVED, NAME, PRODUCT, Copy
 

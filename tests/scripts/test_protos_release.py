@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.support.protos.buf import build_image
 from scripts.support.protos.check import check
 from scripts.support.protos.release import Refused, release
-from scripts.support.protos.rules import build_image
 from scripts.support.protos.versions import Change, Version, fitting, parse_version
 from scripts.support.protos.wheel import build_wheel
 from scripts.support.protos.writing import write_together

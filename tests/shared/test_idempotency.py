@@ -12,9 +12,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from shared.config import Secret
 from shared.context import Principal
-from shared.db import idempotency
+from shared.db import idempotency_keys
 from shared.db.database import Database
-from shared.db.idempotency import CLAIM_SECONDS, IdempotencyKeys
+from shared.db.idempotency_keys import CLAIM_SECONDS, IdempotencyKeys
 from shared.errors import (
     ApplicationError,
     Conflict,
@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.http.messages import Headers, Request, Response, json_response
 from shared.http.routing import Route
-from shared.idempotency import IdempotentCalls, Once, Replay, read_key
+from shared.idempotency import ClaimedCall, IdempotentCalls, Replay, read_key
 from tests.engines import Engines
 from tests.services.asking import CUSTOMER, OTHER_CUSTOMER, Asking, bad_fields, header, problem_code, read
 from tests.waiting import eventually
@@ -46,7 +46,7 @@ class Wish(Struct):
     note: str | UnsetType = UNSET
 
 
-Work = Callable[[Once, int], Awaitable[Response]]  # the call, and the how manieth work it is
+Work = Callable[[ClaimedCall, int], Awaitable[Response]]  # the call, and the how manieth work it is
 
 
 class Wishes(Asking):
@@ -63,14 +63,14 @@ class Wishes(Asking):
         self.begun = asyncio.Event()
 
     async def _grant(self, request: Request) -> Response:
-        async def once(call: Once) -> Response:
+        async def work(call: ClaimedCall) -> Response:
             self.worked += 1
             self.begun.set()
             return await self.work(call, self.worked)
 
-        return await self.calls.answer(request, self.wish, once, self.replay)
+        return await self.calls.answer(request, self.wish, work, self.replay)
 
-    async def granted(self, call: Once, number: int) -> Response:
+    async def granted(self, call: ClaimedCall, number: int) -> Response:
         async with call.effect():
             await self.take_effect(number)
             return await call.keep(json_response(201, {"number": number}, [("Location", "/wishes/7")]))
@@ -95,13 +95,13 @@ class Wishes(Asking):
         return await self.ask(method, target, by=by, idempotency_key=key)
 
     def refuse(self, failure: BaseException) -> None:
-        async def refused(_: Once, __: int) -> Response:
+        async def refused(_: ClaimedCall, __: int) -> Response:
             raise failure
 
         self.work = refused
 
     def wait_until(self, may_go_on: asyncio.Event, then: Work) -> None:
-        async def waited(call: Once, number: int) -> Response:
+        async def waited(call: ClaimedCall, number: int) -> Response:
             await may_go_on.wait()
             return await then(call, number)
 
@@ -112,7 +112,7 @@ class Wishes(Asking):
 def used_database_url(engines: Engines) -> Secret:
     url = engines.new_database()
     with psycopg.connect(url.value, autocommit=True) as connection:
-        connection.execute(dedent((idempotency.__doc__ or "").partition(":\n\n")[2]).encode())
+        connection.execute(dedent((idempotency_keys.__doc__ or "").partition(":\n\n")[2]).encode())
         connection.execute("CREATE TABLE effects (number int NOT NULL)")
     return url
 
@@ -222,7 +222,7 @@ async def test_whoever_is_overtaken_takes_no_effect(wishes: Wishes) -> None:
 async def test_whoever_is_overtaken_says_nothing_for_the_other(
     wishes: Wishes, failure: Exception, status: int
 ) -> None:
-    async def fail(_: Once, __: int) -> Response:
+    async def fail(_: ClaimedCall, __: int) -> Response:
         raise failure
 
     slow_may_end, quick_may_end = asyncio.Event(), asyncio.Event()
@@ -316,7 +316,7 @@ async def test_whoever_is_cancelled_leaves_the_key(wishes: Wishes) -> None:
 async def test_what_fails_after_its_answer_has_not_happened(
     wishes: Wishes, failure: Exception, status: int
 ) -> None:
-    async def fail_in_the_end(call: Once, number: int) -> Response:
+    async def fail_in_the_end(call: ClaimedCall, number: int) -> Response:
         async with call.effect():
             await wishes.granted(call, number)
             raise failure
@@ -331,7 +331,7 @@ async def test_what_fails_after_its_answer_has_not_happened(
 
 
 async def test_what_fails_after_its_effect_has_happened(wishes: Wishes) -> None:
-    async def fail_afterwards(call: Once, number: int) -> Response:
+    async def fail_afterwards(call: ClaimedCall, number: int) -> Response:
         await wishes.granted(call, number)
         raise ZeroDivisionError
 

@@ -1,20 +1,24 @@
 """`./scripts/new-service NAME`: a service of the shape that all have, ready to start and tested."""
 
 import argparse
+import importlib.util
 import keyword
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
 from scripts.support.failures import SetupError, exit_status
-from scripts.support.new_service.places import free_offset, with_port, with_process, with_routes
+from scripts.support.new_service.edits import free_offset, with_news, with_port, with_process, with_routes
 from shared.config import CHECKOUT
 from shared.ports import OFFSETS
 
 # Roles that PostgreSQL keeps for itself, and what has a setting <NAME>_URL of another meaning.
 RESERVED = {"public", "none", "redis", "events"}
+# What the template's own code calls something else.
+TAKEN = {"user", "page", "route", "rule", "request", "response", "database", "secret", "asking", "uuid"}
 TEMPLATE = Path(__file__).parent / "template"
 NAME = re.compile(r"[a-z]{2,20}")
 
@@ -29,10 +33,19 @@ def write_service(checkout: Path, name: str) -> list[Path]:
     return list(texts)
 
 
+def tidy(paths: list[Path]) -> None:
+    """Lines break elsewhere with every name. Without ruff, which only developers have, nothing is done."""
+    if importlib.util.find_spec("ruff") is None:
+        return
+    sources = [str(path) for path in paths if path.suffix == ".py"]
+    for task in (["check", "--quiet", "--select", "I", "--fix"], ["format", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "ruff", *task, *sources], check=True)
+
+
 def _refuse_bad_name(checkout: Path, name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise SetupError(f"{name!r} cannot be a service's name: small letters, like 'review'")
-    taken = name in OFFSETS or name in sys.stdlib_module_names or name in RESERVED
+    taken = name in OFFSETS or name in sys.stdlib_module_names or name in RESERVED | TAKEN
     if taken or any((checkout / folder / name).exists() for folder in ("services", "protos/shop")):
         raise SetupError(f"there is something called {name!r} already")
 
@@ -45,7 +58,9 @@ def _new_files(checkout: Path, name: str) -> Iterator[tuple[Path, str]]:
 
 def _changed_files(checkout: Path, name: str) -> dict[Path, str]:
     ports, procfile, gateway = checkout / "shared/ports.py", checkout / "Procfile", checkout / "gateway.toml"
+    changelog = checkout / "protos/CHANGELOG.md"
     return {
+        changelog: with_news(changelog.read_text(), name),
         ports: with_port(ports.read_text(), name, free_offset()),
         procfile: with_process(procfile.read_text(), name),
         gateway: with_routes(gateway.read_text(), name),
@@ -60,13 +75,14 @@ def _main() -> int:
     )
     parser.add_argument("name", metavar="NAME", help="small letters, in the singular: review")
     name = parser.parse_args().name
-    for path in write_service(CHECKOUT, name):
+    written = write_service(CHECKOUT, name)
+    tidy(written)
+    for path in written:
         print(f"new-service: wrote {path.relative_to(CHECKOUT)}")
     print(
         f"new-service: now run ./scripts/test tests/services/{name} and ./scripts/up, and look at /{name}.\n"
-        f"new-service: for calls over gRPC, describe them in protos/shop/{name}/v1/{name}.proto, release the "
-        f"contracts (./scripts/protos), answer them as services/product/handler.py does, and add a row to "
-        "shared/callers.py."
+        f"new-service: protos/shop/{name}/v1/{name}.proto says what other services may ask. CI wants "
+        "it released (./scripts/protos check names the version) or deleted; CONTRIBUTING.md tells more."
     )
     return 0
 

@@ -3,7 +3,7 @@
 __main__   the commands, their arguments and what they print
 folder     what lies where in the folder
 tools      the pinned tools: buf, protoc, flit
-rules      what buf says against contracts: lint, format, breaking changes
+buf        what buf says against contracts: lint, format, breaking changes
 generate   Python sources; `wheel` makes the package of them
 clients    sources for other languages
 versions   versions, and which of them fits which change (pure)

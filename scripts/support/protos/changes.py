@@ -11,8 +11,8 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from scripts.support.failures import SetupError
+from scripts.support.protos.buf import Finding, breaks, build_image
 from scripts.support.protos.folder import METADATA, Contracts
-from scripts.support.protos.rules import Finding, breaks, build_image
 from scripts.support.protos.versions import Change, Version, parse_version
 from scripts.support.protos.wheel import build_wheel, members
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from scripts.support.protos.buf import COMPILE, Finding, format_difference, lint
 from scripts.support.protos.changes import Changes, changes_since, last_release
 from scripts.support.protos.folder import Contracts
-from scripts.support.protos.rules import COMPILE, Finding, format_difference, lint
 from scripts.support.protos.versions import Change, Version, fitting
 
 SHOWN = 5  # files that differ: more of them tell nobody more
@@ -25,7 +25,7 @@ def style_faults(contracts: Contracts, findings: list[Finding]) -> list[str]:
     """What lint has found, and what is not formatted. The latter means nothing where files make no sense."""
     faults = [str(finding) for finding in findings]
     if _compile(findings) and (difference := format_difference(contracts)):
-        faults.append(f"{difference.rstrip()}\nnot formatted: buf format -w {contracts.folder}")
+        faults.append(f"{difference.rstrip()}\nnot formatted: .venv/bin/buf format -w {contracts.folder}")
     return faults
 
 

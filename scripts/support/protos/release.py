@@ -5,12 +5,12 @@ from datetime import date
 from pathlib import Path
 
 from scripts.support.failures import BAD_SETTING, SetupError
+from scripts.support.protos.buf import build_image, lint
 from scripts.support.protos.changelog import with_release
 from scripts.support.protos.changes import Changes, changes_since, last_release
 from scripts.support.protos.check import breaking_faults, style_faults
 from scripts.support.protos.folder import METADATA, Contracts
 from scripts.support.protos.pin import pin_files
-from scripts.support.protos.rules import build_image, lint
 from scripts.support.protos.versions import Change, Version, fitting, parse_version
 from scripts.support.protos.wheel import build_wheel, with_version
 from scripts.support.protos.writing import write_together

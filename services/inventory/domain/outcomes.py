@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Status(StrEnum):
+class ReservationStatus(StrEnum):
     """What has become of a reservation."""
 
     RESERVED = "RESERVED"
@@ -41,21 +41,21 @@ class CommitOutcome(StrEnum):
 # What each command answers, whenever it is asked, for what has become of the reservation. A Release or Commit
 # decides before it answers, so only a Reserve ever finds one RESERVED.
 RESERVE_OUTCOMES = {
-    Status.RESERVED: ReserveOutcome.RESERVED,
-    Status.REFUSED: ReserveOutcome.OUT_OF_STOCK,
-    Status.COMMITTED: ReserveOutcome.RESERVED,
-    Status.RELEASED: ReserveOutcome.ALREADY_CANCELLED,
-    Status.EXPIRED: ReserveOutcome.RESERVATION_EXPIRED,
+    ReservationStatus.RESERVED: ReserveOutcome.RESERVED,
+    ReservationStatus.REFUSED: ReserveOutcome.OUT_OF_STOCK,
+    ReservationStatus.COMMITTED: ReserveOutcome.RESERVED,
+    ReservationStatus.RELEASED: ReserveOutcome.ALREADY_CANCELLED,
+    ReservationStatus.EXPIRED: ReserveOutcome.RESERVATION_EXPIRED,
 }
 RELEASE_OUTCOMES = {
-    Status.REFUSED: ReleaseOutcome.RELEASED,
-    Status.COMMITTED: ReleaseOutcome.ALREADY_COMMITTED,
-    Status.RELEASED: ReleaseOutcome.RELEASED,
-    Status.EXPIRED: ReleaseOutcome.RELEASED,
+    ReservationStatus.REFUSED: ReleaseOutcome.RELEASED,
+    ReservationStatus.COMMITTED: ReleaseOutcome.ALREADY_COMMITTED,
+    ReservationStatus.RELEASED: ReleaseOutcome.RELEASED,
+    ReservationStatus.EXPIRED: ReleaseOutcome.RELEASED,
 }
 COMMIT_OUTCOMES = {
-    Status.REFUSED: CommitOutcome.NOT_RESERVED,
-    Status.COMMITTED: CommitOutcome.COMMITTED,
-    Status.RELEASED: CommitOutcome.ALREADY_CANCELLED,
-    Status.EXPIRED: CommitOutcome.RESERVATION_EXPIRED,
+    ReservationStatus.REFUSED: CommitOutcome.NOT_RESERVED,
+    ReservationStatus.COMMITTED: CommitOutcome.COMMITTED,
+    ReservationStatus.RELEASED: CommitOutcome.ALREADY_CANCELLED,
+    ReservationStatus.EXPIRED: CommitOutcome.RESERVATION_EXPIRED,
 }

@@ -15,9 +15,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from services.inventory.domain.outcomes import RESERVE_OUTCOMES, ReserveOutcome, Status
+from services.inventory.domain.outcomes import RESERVE_OUTCOMES, ReservationStatus, ReserveOutcome
 from services.inventory.domain.stock import Stock, StockChanged
-from shared.errors import Conflict, FieldError, Invalid
+from shared.errors import Conflict, FieldError
+from shared.rules import refuse
 
 MAX_ITEMS = 100  # more products than anybody orders at once; each is a row that others wait for
 MAX_QUANTITY = 1_000_000  # pieces of a product at once, far above any order
@@ -51,14 +52,14 @@ class Reservation:
 
     reservation_id: UUID
     items: tuple[Item, ...]
-    status: Status
+    status: ReservationStatus
     expires_at: datetime | None = None
     short_product_ids: tuple[UUID, ...] = ()
 
     @property
     def held(self) -> tuple[Item, ...]:
         """What is set aside for it now."""
-        return self.items if self.status is Status.RESERVED else ()
+        return self.items if self.status is ReservationStatus.RESERVED else ()
 
     @property
     def answer(self) -> ReserveAnswer:
@@ -74,24 +75,24 @@ class Reservation:
 
     def release(self, stock: StockOf) -> "StockReleased | None":
         """Give back what it holds."""
-        if self.status is not Status.RESERVED:
+        if self.status is not ReservationStatus.RESERVED:
             return None
-        return StockReleased(replace(self, status=Status.RELEASED), self._put_back(stock))
+        return StockReleased(replace(self, status=ReservationStatus.RELEASED), self._put_back(stock))
 
     def expire(self, stock: StockOf, now: datetime) -> "StockReservationExpired | None":
         """Give back what it holds, if its time has run out."""
-        if self.status is not Status.RESERVED or self.expires_at is None or now < self.expires_at:
+        if self.status is not ReservationStatus.RESERVED or self.expires_at is None or now < self.expires_at:
             return None
-        return StockReservationExpired(replace(self, status=Status.EXPIRED), self._put_back(stock))
+        return StockReservationExpired(replace(self, status=ReservationStatus.EXPIRED), self._put_back(stock))
 
     def commit(self, stock: StockOf, now: datetime) -> "StockCommitted | StockReservationExpired | None":
         """What it holds leaves, unless its time has run out."""
-        if self.status is not Status.RESERVED:
+        if self.status is not ReservationStatus.RESERVED:
             return None
         if (expired := self.expire(stock, now)) is not None:
             return expired
         changes = (stock[each.product_id].taken(each.quantity, self.reservation_id) for each in self.items)
-        return StockCommitted(replace(self, status=Status.COMMITTED), tuple(changes))
+        return StockCommitted(replace(self, status=ReservationStatus.COMMITTED), tuple(changes))
 
     def _put_back(self, stock: StockOf) -> tuple[StockChanged, ...]:
         return tuple(stock[each.product_id].put_back(each.quantity) for each in self.items)
@@ -142,15 +143,15 @@ def reserve(
     """A new reservation: all items are set aside, or none."""
     short = tuple(each.product_id for each in items if stock[each.product_id].available < each.quantity)
     if short:
-        refused = Reservation(reservation_id, items, Status.REFUSED, short_product_ids=short)
+        refused = Reservation(reservation_id, items, ReservationStatus.REFUSED, short_product_ids=short)
         return StockReservationRefused(refused)
     changes = tuple(stock[each.product_id].set_aside(each.quantity) for each in items)
-    return StockReserved(Reservation(reservation_id, items, Status.RESERVED, until), changes)
+    return StockReserved(Reservation(reservation_id, items, ReservationStatus.RESERVED, until), changes)
 
 
 def cancel_in_advance(reservation_id: UUID) -> StockReleased:
     """A reservation that does not exist yet never will."""
-    return StockReleased(Reservation(reservation_id, (), Status.RELEASED))
+    return StockReleased(Reservation(reservation_id, (), ReservationStatus.RELEASED))
 
 
 # Rules
@@ -159,8 +160,7 @@ def cancel_in_advance(reservation_id: UUID) -> StockReleased:
 def in_order(items: Iterable[Item]) -> tuple[Item, ...]:
     """`items` as a reservation keeps them. Raises Invalid, naming all that is wrong with them."""
     given = tuple(items)
-    if faults := tuple(_faults(given)):
-        raise Invalid("Some fields are not acceptable.", faults)
+    refuse(_faults(given))
     return tuple(sorted(given, key=lambda each: each.product_id))
 
 
@@ -171,7 +171,7 @@ def _faults(items: Sequence[Item]) -> Iterator[FieldError]:
     seen: set[UUID] = set()
     for position, each in enumerate(items):
         if each.product_id in seen:
-            yield FieldError(f"items[{position}].product_id", "Must not be named twice")
+            yield FieldError(f"items[{position}].product_id", "Stands in an earlier item")
         seen.add(each.product_id)
         if not 1 <= each.quantity <= MAX_QUANTITY:
             yield FieldError(f"items[{position}].quantity", f"Must be from 1 to {MAX_QUANTITY}")

@@ -50,7 +50,7 @@ class Stock:
     def counted(self, on_hand: int, by: UUID) -> "StockChanged | None":
         """An admin says how many there are. Raises Conflict when more than that are set aside."""
         if on_hand < self.reserved:
-            raise Conflict(f"{self.reserved} pieces are set aside.", code="below-reserved")
+            raise Conflict(f"So many are set aside: {self.reserved}.", code="below-reserved")
         difference = on_hand - self.on_hand
         if not difference and self.version:
             return None

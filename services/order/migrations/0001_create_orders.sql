@@ -26,7 +26,7 @@ CREATE TABLE order_items (
     UNIQUE (order_id, product_id)
 );
 
--- See shared/db/idempotency.py.
+-- See shared/db/idempotency_keys.py.
 CREATE TABLE idempotency_keys (
     user_id       uuid        NOT NULL,
     method        text        NOT NULL,

@@ -1,4 +1,4 @@
--- What clients send with a deposit, so that asking again deposits once (shared/db/idempotency.py).
+-- What clients send with a deposit, so that asking again deposits once (shared/db/idempotency_keys.py).
 CREATE TABLE idempotency_keys (
     user_id       uuid        NOT NULL,
     method        text        NOT NULL,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from services.inventory.domain.outcomes import Status
+from services.inventory.domain.outcomes import ReservationStatus
 from services.inventory.domain.reservations import InventoryEvent, Reservation
 from services.inventory.domain.stock import Movement, Stock, StockChanged
 
@@ -57,7 +57,7 @@ class MemoryInventoryRepository:
         due = [
             (each.expires_at, each)
             for each in self.reservations.values()
-            if each.status is Status.RESERVED and each.expires_at and each.expires_at <= self.time
+            if each.status is ReservationStatus.RESERVED and each.expires_at and each.expires_at <= self.time
         ]
         return [each for _, each in sorted(due, key=lambda pair: pair[0])][:limit]
 

@@ -8,8 +8,8 @@ from services.inventory.domain.outcomes import (
     COMMIT_OUTCOMES,
     RELEASE_OUTCOMES,
     RESERVE_OUTCOMES,
+    ReservationStatus,
     ReserveOutcome,
-    Status,
 )
 from services.inventory.domain.reservations import (
     Item,
@@ -41,9 +41,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BEFORE, AFTER = NOON - timedelta(microseconds=1), NOON + timedelta(microseconds=1)
 ITEMS = (Item(TEA, 3), Item(MILK, 1))
 STOCK = {TEA: Stock(TEA, 10, 5, version=7), MILK: Stock(MILK, 2, 1, version=4)}
-RESERVED = Reservation(ID, ITEMS, Status.RESERVED, NOON)
+RESERVED = Reservation(ID, ITEMS, ReservationStatus.RESERVED, NOON)
 PUT_BACK = (StockChanged(Stock(TEA, 10, 2, version=8)), StockChanged(Stock(MILK, 2, 0, version=5)))
-ENDED = [each for each in Status if each is not Status.RESERVED]
+ENDED = [each for each in ReservationStatus if each is not ReservationStatus.RESERVED]
 
 
 # Stock
@@ -91,7 +91,7 @@ def test_all_items_are_set_aside() -> None:
 
 def test_whatever_is_short_is_named_and_nothing_is_set_aside() -> None:
     items = (Item(TEA, 5), Item(MILK, 2))
-    refused = Reservation(ID, items, Status.REFUSED, short_product_ids=(MILK,))
+    refused = Reservation(ID, items, ReservationStatus.REFUSED, short_product_ids=(MILK,))
     assert reserve(ID, items, STOCK, NOON) == StockReservationRefused(refused)
 
 
@@ -102,16 +102,16 @@ def test_the_last_piece_can_be_had() -> None:
 
 def test_an_answer_says_until_when_or_what_is_short() -> None:
     assert RESERVED.answer == ReserveAnswer(ReserveOutcome.RESERVED, NOON)
-    committed = replace(RESERVED, status=Status.COMMITTED)
+    committed = replace(RESERVED, status=ReservationStatus.COMMITTED)
     assert committed.answer == RESERVED.answer
-    expired = replace(RESERVED, status=Status.EXPIRED)
+    expired = replace(RESERVED, status=ReservationStatus.EXPIRED)
     assert expired.answer == ReserveAnswer(ReserveOutcome.RESERVATION_EXPIRED)
-    refused = Reservation(ID, ITEMS, Status.REFUSED, short_product_ids=(TEA,))
+    refused = Reservation(ID, ITEMS, ReservationStatus.REFUSED, short_product_ids=(TEA,))
     assert refused.answer == ReserveAnswer(ReserveOutcome.OUT_OF_STOCK, short_product_ids=(TEA,))
 
 
 def test_every_end_has_an_answer_to_every_command() -> None:
-    assert RESERVE_OUTCOMES.keys() == set(Status)
+    assert RESERVE_OUTCOMES.keys() == set(ReservationStatus)
     assert RELEASE_OUTCOMES.keys() == COMMIT_OUTCOMES.keys() == set(ENDED)
 
 
@@ -126,13 +126,13 @@ def test_a_reservation_is_for_its_items_only() -> None:
 
 
 def test_a_release_puts_back() -> None:
-    released = replace(RESERVED, status=Status.RELEASED)
+    released = replace(RESERVED, status=ReservationStatus.RELEASED)
     assert RESERVED.release(STOCK) == StockReleased(released, PUT_BACK)
 
 
 @pytest.mark.parametrize("now", [NOON, AFTER])
 def test_what_is_not_committed_in_time_is_put_back(now: datetime) -> None:
-    expired = StockReservationExpired(replace(RESERVED, status=Status.EXPIRED), PUT_BACK)
+    expired = StockReservationExpired(replace(RESERVED, status=ReservationStatus.EXPIRED), PUT_BACK)
     assert RESERVED.expire(STOCK, now) == RESERVED.commit(STOCK, now) == expired
 
 
@@ -143,12 +143,12 @@ def test_nothing_expires_before_its_time() -> None:
 def test_what_is_committed_leaves() -> None:
     tea = StockChanged(Stock(TEA, 7, 2, version=8), Movement(TEA, -3, 7, MovementReason.COMMITTED, ID))
     milk = StockChanged(Stock(MILK, 1, 0, version=5), Movement(MILK, -1, 1, MovementReason.COMMITTED, ID))
-    committed = replace(RESERVED, status=Status.COMMITTED)
+    committed = replace(RESERVED, status=ReservationStatus.COMMITTED)
     assert RESERVED.commit(STOCK, BEFORE) == StockCommitted(committed, (tea, milk))
 
 
 @pytest.mark.parametrize("status", ENDED)
-def test_what_has_ended_holds_nothing_and_stays_as_it_is(status: Status) -> None:
+def test_what_has_ended_holds_nothing_and_stays_as_it_is(status: ReservationStatus) -> None:
     ended = replace(RESERVED, status=status)
     assert ended.held == ()
     assert ended.release({}) is None

@@ -28,7 +28,7 @@ class MemoryOrderRepository:
     async def get(self, order_id: UUID) -> Order | None:
         return self.orders.get(order_id)
 
-    async def get_for_change(self, order_id: UUID) -> Order | None:
+    async def hold(self, order_id: UUID) -> Order | None:
         assert self._writing.locked(), "only inside a unit of work"
         await asyncio.sleep(0)  # lets others in, as a database would
         return self.orders.get(order_id)

@@ -19,7 +19,7 @@ from services.order.service import OrderService
 from shared import context
 from shared.context import ANONYMOUS, Principal
 from shared.db.database import Database
-from shared.db.idempotency import IdempotencyKeys
+from shared.db.idempotency_keys import IdempotencyKeys
 from shared.errors import DeadlineExceeded, Invalid, NotFound
 from shared.http.messages import Response
 from shared.idempotency import IdempotentCalls

@@ -13,7 +13,7 @@ from services.order.repository import PostgresOrderRepository
 from services.order.service import OrderService
 from shared.config import Secret
 from shared.db.database import Database
-from shared.db.idempotency import IdempotencyKeys
+from shared.db.idempotency_keys import IdempotencyKeys
 from shared.http.messages import Response
 from shared.idempotency import IdempotentCalls
 from shared.rules import Rule

@@ -249,7 +249,7 @@ async def test_a_unit_of_work_is_all_or_nothing(orders: OrderService, repository
 
     async def cancel_and_fail() -> None:
         async with repository.unit_of_work():
-            order = await repository.get_for_change(placed.order_id)
+            order = await repository.hold(placed.order_id)
             assert order is not None
             cancelled = order.cancel("requested")
             assert cancelled is not None
@@ -267,7 +267,7 @@ async def test_who_looks_at_an_order_to_change_it_waits_for_who_does_so_already(
 ) -> None:
     placed = await ordered(orders)
     async with repository.unit_of_work():
-        order = await repository.get_for_change(placed.order_id)
+        order = await repository.hold(placed.order_id)
         assert order is not None
         late = asyncio.create_task(orders.cancel(placed.order_id, ALICE))
         await asyncio.wait([late], timeout=0.1)  # time enough for what should not happen

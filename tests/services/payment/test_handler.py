@@ -14,7 +14,7 @@ from services.payment.repository import PostgresPaymentRepository
 from services.payment.service import PaymentService
 from shared.context import ANONYMOUS, Principal
 from shared.db.database import Database
-from shared.db.idempotency import IdempotencyKeys
+from shared.db.idempotency_keys import IdempotencyKeys
 from shared.http.messages import Response
 from shared.idempotency import IdempotentCalls
 from shared.money import MAX_AMOUNT, Money

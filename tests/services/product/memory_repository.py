@@ -31,7 +31,7 @@ class MemoryProductRepository:
     async def get_all(self, product_ids: Sequence[UUID]) -> list[Product]:
         return [self.products[each] for each in product_ids if each in self.products]
 
-    async def get_for_change(self, product_id: UUID) -> Product | None:
+    async def hold(self, product_id: UUID) -> Product | None:
         assert self._writing.locked(), "only inside a unit of work"
         await asyncio.sleep(0)  # lets others in, as a database would
         return self.products.get(product_id)

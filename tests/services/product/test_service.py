@@ -195,7 +195,7 @@ async def test_a_unit_of_work_is_all_or_nothing(
 
     async def archive_and_fail() -> None:
         async with repository.unit_of_work():
-            product = await repository.get_for_change(created.product_id)
+            product = await repository.hold(created.product_id)
             assert product is not None
             archived = product.archive()
             assert archived is not None

@@ -1,4 +1,4 @@
-"""A server and a channel to it, over a contract that is made up here: three calls and a handful of faults."""
+"""A server of the catalogue's contract, whose one call does what a test says, and a channel to it."""
 
 import asyncio
 import secrets

@@ -13,16 +13,16 @@ from uuid import UUID
 import pytest
 
 from shared.config import CHECKOUT, Secret
-from shared.db import idempotency
+from shared.db import idempotency_keys
 from shared.db.database import Database
-from shared.db.idempotency import CLAIM_SECONDS, KEPT_HOURS, Answer, Claim, IdempotencyKeys, Scope
+from shared.db.idempotency_keys import CLAIM_SECONDS, KEPT_HOURS, Answer, Claim, IdempotencyKeys, Scope
 from shared.errors import Conflict, Invalid, Unavailable
 from tests.shared.db.own_postgres import OwnPostgres
 from tests.waiting import eventually
 
 Write = Callable[..., Path]
 
-TABLE = dedent((idempotency.__doc__ or "").partition(":\n\n")[2])
+TABLE = dedent((idempotency_keys.__doc__ or "").partition(":\n\n")[2])
 EFFECTS = "CREATE TABLE effects (text text NOT NULL)"
 DEADLINE_SECONDS = 20.0
 

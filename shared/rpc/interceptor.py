@@ -41,7 +41,7 @@ Behaviour = Callable[[Any, Call], Awaitable[Any]]
 _log = logging.getLogger(__name__)
 
 
-class Answering(aio.ServerInterceptor):
+class CallInterceptor(aio.ServerInterceptor):
     """Stands before all services of one server. `process` is the name that log lines carry."""
 
     def __init__(self, process: str, verifier: IdentityVerifier) -> None:

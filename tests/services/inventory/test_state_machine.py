@@ -11,7 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.inventory.domain.outcomes import CommitOutcome, ReleaseOutcome, ReserveOutcome, Status
+from services.inventory.domain.outcomes import (
+    CommitOutcome,
+    ReleaseOutcome,
+    ReservationStatus,
+    ReserveOutcome,
+)
 from services.inventory.domain.reservations import Item, ReserveAnswer
 from services.inventory.domain.stock import MovementReason
 from services.inventory.service import InventoryService
@@ -123,7 +128,9 @@ class Inventory(RuleBasedStateMachine):
         left = sum(
             -each.difference for each in self.memory.movements if each.reason is MovementReason.COMMITTED
         )
-        committed = [each for each in self.memory.reservations.values() if each.status is Status.COMMITTED]
+        committed = [
+            each for each in self.memory.reservations.values() if each.status is ReservationStatus.COMMITTED
+        ]
         assert left == sum(item.quantity for each in committed for item in each.items)
 
 

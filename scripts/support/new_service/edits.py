@@ -7,6 +7,7 @@ from shared.ports import OFFSETS, RPC_STEP
 
 _LAST_SERVICE = re.compile(r'(SERVICES = \{\n(?:    "\w+": \d+,\n)+)')
 _GATEWAY_LINE = re.compile(r"^gateway: ", re.MULTILINE)
+_UNRELEASED = re.compile(r"^## Unreleased\n", re.MULTILINE)
 _FIRST_ROUTES = "\n# Accounts and sessions\n"
 _OFFSET_STEP = 10
 
@@ -17,7 +18,10 @@ def free_offset() -> int:
     for offset in range(_OFFSET_STEP, OFFSETS["postgres"], _OFFSET_STEP):
         if taken.isdisjoint({offset, offset + RPC_STEP}):
             return offset
-    raise SetupError("shared/ports.py has no free place below PostgreSQL's: make room there first")
+    raise SetupError(
+        "shared/ports.py has no place left below the engines' ports: move those up there, and make "
+        "INSTANCE_STEP as much wider"
+    )
 
 
 def with_port(ports: str, name: str, offset: int) -> str:
@@ -39,6 +43,12 @@ def with_routes(gateway: str, name: str) -> str:
     if _FIRST_ROUTES not in gateway:
         raise SetupError("gateway.toml is not as new-service knows it: no place for the upstream")
     return gateway.replace(_FIRST_ROUTES, upstream + _FIRST_ROUTES, 1) + _routes(name)
+
+
+def with_news(changelog: str, name: str) -> str:
+    """protos/CHANGELOG.md with the new contract under what is not released yet."""
+    news = rf"\g<0>\n- `shop.{name}.v1`: the contract of the {name} service.\n"
+    return _replaced(_UNRELEASED, news, changelog, "protos/CHANGELOG.md")
 
 
 def _routes(name: str) -> str:
