@@ -1,5 +1,6 @@
 """Fixtures for every test."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,10 @@ from shared.auth import revocation_store
 from shared.db import pool
 from tests.engines import Engines
 from tests.shared.auth.valkey import Valkey
+
+# Tests start processes, and gRPC would revive its threads in each child until that becomes another program.
+# Read when gRPC is first imported: later than this.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 # Finds what grows without bound, and leaves a machine that stands still for a second alone.
 hypothesis.settings.register_profile("patient", deadline=timedelta(seconds=5))

@@ -11,11 +11,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from shared.config import CHECKOUT, LOOPBACK
+from shared.config import LOOPBACK
 from shared.ports import port_of
 from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
-from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, LEAVE_SECONDS, UP, System
+from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CORE, LEAVE_SECONDS, UP, System, procfile_of
 from tests.engines import Engines
 from tests.mounts import ONE_MEGABYTE, READ_ONLY, mounted
 from tests.waiting import until
@@ -69,7 +69,8 @@ def test_a_bad_setting_is_one_line(new_system: NewSystem) -> None:
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system that is given settings it cannot use; its data stay from one start to the next."""
-    system = System(tmp_path_factory.mktemp("refused") / "home")
+    folder = tmp_path_factory.mktemp("refused")
+    system = System(folder / "home", procfile_of(CORE, folder))
     yield system
     system.close()
 
@@ -99,9 +100,7 @@ def test_a_setting_that_a_process_refuses_ends_the_start(
 
 
 def test_a_changed_migration_ends_the_start(new_system: NewSystem, tmp_path: Path) -> None:
-    lines = [line for line in (CHECKOUT / "Procfile").read_text().splitlines() if "auth" not in line]
-    (tmp_path / "Procfile").write_text("\n".join(lines) + "\n")
-    system = new_system({"PROCFILE": str(tmp_path / "Procfile")})
+    system = new_system(procfile_of(("postgres", "product"), tmp_path))
     system.start()
     with psycopg.connect(system.environment.database_url("product").value) as connection:
         connection.execute("UPDATE schema_migrations SET checksum = 'another' WHERE name LIKE '0001%'")
@@ -123,8 +122,10 @@ def test_a_store_that_wants_another_password_ends_the_start(refused: System, eng
     assert_all_have_left(refused)
 
 
-def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(new_system: NewSystem) -> None:
-    system = new_system({"BCRYPT_COST": "4"})
+def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
+    new_system: NewSystem, core_only: dict[str, str]
+) -> None:
+    system = new_system({**core_only, "BCRYPT_COST": "4"})
     system.start()
     assert system.stop() == 0
     (system.home / "secrets" / "auth_key_encryption_key").unlink()
@@ -149,8 +150,8 @@ def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(new_sy
     assert system.client().post("/auth/login", account).status == 200
 
 
-def test_an_admins_common_password_ends_the_start(new_system: NewSystem) -> None:
-    done = new_system({"BCRYPT_COST": "4", "ADMIN_PASSWORD": "Password"}).run(UP)
+def test_an_admins_common_password_ends_the_start(new_system: NewSystem, core_only: dict[str, str]) -> None:
+    done = new_system({**core_only, "BCRYPT_COST": "4", "ADMIN_PASSWORD": "Password"}).run(UP)
     assert done.returncode == 1
     assert re.fullmatch("up: auth: admin: ADMIN_PASSWORD: .+\n", done.stderr)
 

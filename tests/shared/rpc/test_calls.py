@@ -60,7 +60,7 @@ async def test_who_asks_under_which_id_and_trace_until_when_travels_along(
     (seen,) = callee.seen
     assert (seen.principal, seen.request_id, seen.trace_id) == (ALICE, "req-7", TRACE.trace_id)
     assert seen.deadline is not None
-    assert 0 < seen.deadline - time.monotonic() <= 5.0
+    assert 0 < seen.deadline - time.monotonic() <= 5.5  # gRPC rounds it up
     (line,) = map(json.loads, log)
     assert (line["rpc"], line["status"], line["caller"]) == (PATH, "OK", "order")
     assert (line["user_id"], line["request_id"], line["trace_id"]) == ("alice", "req-7", TRACE.trace_id)
