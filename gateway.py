@@ -30,13 +30,14 @@ from shared.context import ANONYMOUS
 from shared.descriptors import provide_for
 from shared.errors import Unavailable
 from shared.http.chain import chain
-from shared.http.client import Client, Timeouts
+from shared.http.client import Client
 from shared.http.connection import ServerLimits
 from shared.http.messages import Handler, Middleware, Request, Response, json_response
 from shared.http.operations import operations_routes
 from shared.http.pool import PoolLimits
 from shared.http.routing import Route, Router
 from shared.http.server import serve
+from shared.http.timeouts import Timeouts
 from shared.ids import new_request_id
 from shared.middleware.access_log import access_log
 from shared.middleware.authenticate import AccessTokens, anonymous, authenticate

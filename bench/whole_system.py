@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.client import Client, Reply, log_in
-from tests.e2e.system import System
+from tests.e2e.system import CORE, System, procfile_of
 
 SIGNUPS_AT_ONCE = 4  # each costs the auth server a hash
 UNLIMITED = "1000000"
@@ -26,8 +26,11 @@ class Account:
 
 @contextmanager
 def whole_system(home: Path, settings: Mapping[str, str]) -> Iterator[System]:
-    """A system with its data in `home`, ready to be asked; it ends with the block."""
-    system = System(home, settings)
+    """A system with its data in `home`, ready to be asked; it ends with the block.
+
+    Of the business services it has one: nobody asks the others here.
+    """
+    system = System(home, {**procfile_of(CORE, home.parent), **settings})
     try:
         system.start()
         yield system

@@ -24,6 +24,7 @@ from shared.http.head import (
 from shared.http.messages import Body, Fields, Headers
 from shared.http.pool import ClientError, Pool, PoolLimits
 from shared.http.stream import ConnectionGone, DeadlineReached, Stream
+from shared.http.timeouts import USUAL_TIMEOUTS, Timeouts
 from shared.tasks import cancel, spawn
 
 OnInterim = Callable[[int, Fields], Awaitable[None]]
@@ -53,16 +54,6 @@ class ResponseTimeout(ClientError):
     """The server took too long. It may have acted on the request."""
 
     detail = "The server took too long to answer."
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long one exchange may wait, in seconds."""
-
-    connect: float = 2.0  # for a connection
-    head: float = 30.0  # for the answer's head, once the request is sent
-    idle: float = 30.0  # for the next piece of either body
-    total: float | None = None  # for everything together
 
 
 @dataclass(slots=True)
@@ -151,7 +142,7 @@ class Client:
         body: "Body | bytes" = b"",
         *,
         host: str = "",
-        timeouts: Timeouts = Timeouts(),
+        timeouts: Timeouts = USUAL_TIMEOUTS,
         on_interim: OnInterim | None = None,
         expects_continue: bool = False,
     ) -> ClientResponse:

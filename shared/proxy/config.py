@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from shared.config import LOOPBACK, Environment
-from shared.http.client import Timeouts
+from shared.http.timeouts import Timeouts
 from shared.ports import SERVICES
 from shared.proxy.routes import (
     DEFAULT_BODY_LIMIT_BYTES,

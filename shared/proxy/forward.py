@@ -19,12 +19,12 @@ from shared.http.client import (
     MalformedResponse,
     OnInterim,
     ResponseTimeout,
-    Timeouts,
 )
 from shared.http.client import ResponseBody as UpstreamBody
 from shared.http.messages import Body, Fields, Request, Response, WholeBody
 from shared.http.pool import ClientError, ConnectFailed, OutOfDescriptors, PoolExhausted
 from shared.http.problems import HTTPError
+from shared.http.timeouts import Timeouts
 from shared.middleware.access_log import UPSTREAM_SECONDS
 from shared.middleware.request_id import TRUSTED_PEER
 from shared.observability import metrics

@@ -12,8 +12,8 @@ from typing import Literal
 from urllib.parse import unquote
 
 from shared.errors import Malformed, NotFound
-from shared.http.client import Timeouts
 from shared.http.problems import HTTPError
+from shared.http.timeouts import Timeouts
 
 Auth = Literal["none", "optional", "required"]
 

@@ -13,11 +13,11 @@ from shared.http.client import (
     ConnectionLost,
     MalformedResponse,
     ResponseTimeout,
-    Timeouts,
 )
 from shared.http.messages import Fields
 from shared.http.pool import ConnectFailed, OutOfDescriptors, PoolExhausted, PoolLimits
 from shared.http.problems import HTTPError
+from shared.http.timeouts import Timeouts
 from tests.shared.http.raw import RawClient, eventually, scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -13,11 +13,12 @@ from shared.auth.identity import IdentitySigner, IdentityVerifier
 from shared.config import Secret
 from shared.context import Principal
 from shared.http.chain import chain
-from shared.http.client import Client, Timeouts
+from shared.http.client import Client
 from shared.http.head import parse_request_head
 from shared.http.messages import Handler, Middleware, Request, Response
 from shared.http.pool import PoolLimits
 from shared.http.server import serve
+from shared.http.timeouts import Timeouts
 from shared.middleware.access_log import access_log
 from shared.middleware.errors import errors
 from shared.middleware.request_id import request_id
