@@ -5,7 +5,6 @@ are in services/auth/, put together in its wiring; here they are opened, served 
 """
 
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from services.auth.handler.accounts import AccountHandler
 from services.auth.handler.keys import KeyHandler
@@ -16,7 +15,7 @@ from services.auth.handler.second_factor import SecondFactorHandler
 from services.auth.handler.sessions import SessionHandler
 from services.auth.settings import AuthSettings, read_admin
 from services.auth.upkeep import FirstAdmin, cleaning, telling_the_gateways
-from services.auth.wiring import AuthServices, opened_services
+from services.auth.wiring import MIGRATIONS, NAME, AuthServices, opened_services
 from shared.config import Environment
 from shared.db.database import Database
 from shared.duties import Duty, keep_up
@@ -24,9 +23,6 @@ from shared.http.routing import Route
 from shared.runtime import Readiness, forever, run
 from shared.service import ServiceSettings, serve_service
 from shared.tasks import background
-
-NAME = "auth"
-MIGRATIONS = Path(__file__).parent / "services/auth/migrations"
 
 
 async def main(environment: Environment) -> None:

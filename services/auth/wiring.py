@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.auth.common_passwords import common_passwords
 from services.auth.domain.audit import SERVER, Actor
@@ -30,6 +31,9 @@ from services.auth.signing_keys import KeyRing
 from services.auth.tokens import SignedTokens
 from shared.auth.revocation_store import RevocationStore
 from shared.db.database import Database
+
+NAME = "auth"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True, slots=True)

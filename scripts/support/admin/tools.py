@@ -12,13 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from auth_server import MIGRATIONS, NAME
 from scripts.support.opened_database import opened_database
 from services.auth.domain.audit import Actor
 from services.auth.domain.revocations import Revocation
 from services.auth.revocations import RevocationSpreader
 from services.auth.settings import AuthSettings
-from services.auth.wiring import AuthServices, opened_services
+from services.auth.wiring import MIGRATIONS, NAME, AuthServices, opened_services
 from shared.config import Environment
 from shared.errors import Unavailable
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from auth_server import MIGRATIONS, routes
+from auth_server import routes
 from services.auth.revocations import RevocationSpreader
 from services.auth.settings import AuthSettings
-from services.auth.wiring import AuthServices, opened_services
+from services.auth.wiring import MIGRATIONS, AuthServices, opened_services
 from shared.auth import jwt
 from shared.auth.identity import IdentitySigner
 from shared.auth.jwk import ALGORITHMS
