@@ -111,6 +111,23 @@ def fresh(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python and pip, and nothing else; making it takes most of a set-up's time."""
+    folder = tmp_path_factory.mktemp("bare") / ".venv"
+    for command in (["venv", "--without-pip", str(folder)], ["ensurepip"]):
+        python = sys.executable if command[0] == "venv" else str(folder / "bin" / "python")
+        subprocess.run([python, "-m", *command], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def with_pip(fresh: Checkout, bare_venv: Path) -> Checkout:
+    """A checkout that has got as far as that."""
+    shutil.copytree(bare_venv, fresh.folder / ".venv", symlinks=True)
+    return fresh
+
+
 def test_a_second_time_there_is_nothing_to_do(ready: Checkout) -> None:
     assert ready.run().stdout == "tiny 1.0\n"
 
@@ -159,19 +176,19 @@ def test_two_at_once_do_not_disturb_each_other(fresh: Checkout) -> None:
     assert sum(b"making .venv" in output for output in outputs) == 1
 
 
-def test_a_wrong_hash_is_one_line(fresh: Checkout) -> None:
-    fresh.lock("1.0", "0" * 64)
-    assert_one_line(fresh.run(), "wrong hash", "install.log")
+def test_a_wrong_hash_is_one_line(with_pip: Checkout) -> None:
+    with_pip.lock("1.0", "0" * 64)
+    assert_one_line(with_pip.run(), "wrong hash", "install.log")
 
 
-def test_no_network_is_one_line(fresh: Checkout) -> None:
+def test_no_network_is_one_line(with_pip: Checkout) -> None:
     away = {
         "PIP_NO_INDEX": "",
         "PIP_FIND_LINKS": "",
         "PIP_INDEX_URL": "http://127.0.0.1:9/",
         "PIP_RETRIES": "0",
     }
-    assert_one_line(fresh.run(settings=away), "no network")
+    assert_one_line(with_pip.run(settings=away), "no network")
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
@@ -224,7 +241,7 @@ def test_help_needs_no_set_up(fresh: Checkout) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_nothing_running(fresh: Checkout, number: signal.Signals, status: int) -> None:
+def test_a_signal_leaves_nothing_running(with_pip: Checkout, number: signal.Signals, status: int) -> None:
     with socket.socket() as silent:  # an index that takes the call and says nothing
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -232,18 +249,18 @@ def test_a_signal_leaves_nothing_running(fresh: Checkout, number: signal.Signals
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         settings = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index}
         setting_up = subprocess.Popen(
-            fresh.command(),
-            cwd=fresh.folder,
-            env={**fresh.variables, **settings},
+            with_pip.command(),
+            cwd=with_pip.folder,
+            env={**with_pip.variables, **settings},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
         silent.accept()[0].close()
-        assert _runs_in(fresh.folder)
+        assert _runs_in(with_pip.folder)
         setting_up.send_signal(number)
         assert setting_up.communicate(timeout=SECONDS)[1] == b""
     assert setting_up.returncode == status
-    until(lambda: not _runs_in(fresh.folder), SECONDS, "pip has ended")
+    until(lambda: not _runs_in(with_pip.folder), SECONDS, "pip has ended")
 
 
 def _runs_in(folder: Path) -> bool:
