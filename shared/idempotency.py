@@ -8,7 +8,7 @@
                 deposit = await self._wallets.deposit(…)
                 return await call.keep(json_response(201, …))
 
-        return await self._keys.answer(request, body, work)
+        return await self._idempotent.answer(request, body, work)
 
 What is asked again, with the same content, gets the first answer, marked `Idempotent-Replayed: true`; with
 another content, 422; while the first is still being worked at, 409. Refusals (4xx) are answers as well, but
