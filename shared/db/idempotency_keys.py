@@ -33,6 +33,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from shared.db.database import Database
+from shared.db.statements import execute, one
 from shared.duties import Duty
 from shared.errors import Conflict, Invalid
 from shared.ids import new_id
@@ -119,18 +120,11 @@ class IdempotencyKeys:
             "claim_seconds": CLAIM_SECONDS,
             "kept_hours": KEPT_HOURS,
         }
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(_CLAIM, values)
-            if await cursor.fetchone() is not None:
-                return claim
-            cursor = await connection.execute(_FIND, values)
-            row = await cursor.fetchone()
+        if await one(self._database, _CLAIM, values) is not None:
+            return claim
+        row = await one(self._database, _FIND, values)
         if row is None or (row[0] == fingerprint and row[1] is None):
-            raise Conflict(
-                "A request with this Idempotency-Key is being answered right now.",
-                code="idempotency-key-in-use",
-                retry_after=IN_USE_RETRY_SECONDS,
-            )
+            raise _in_use("A request with this Idempotency-Key is being answered right now.")
         if row[0] != fingerprint:
             raise Invalid(
                 "This Idempotency-Key has been used for another request.", code="idempotency-key-reused"
@@ -140,19 +134,12 @@ class IdempotencyKeys:
     async def keep(self, claim: Claim, answer: Answer) -> None:
         """The answer, from now on, of all calls under this key. Raises Conflict when it was taken over."""
         values = [answer.status, Jsonb(dict(answer.headers)), answer.body, *_identity(claim)]
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(_KEEP, values)
-            if cursor.rowcount != 1:
-                raise Conflict(
-                    "Another request with this Idempotency-Key has taken over.",
-                    code="idempotency-key-in-use",
-                    retry_after=IN_USE_RETRY_SECONDS,
-                )
+        if await execute(self._database, _KEEP, values) != 1:
+            raise _in_use("Another request with this Idempotency-Key has taken over.")
 
     async def give_up(self, claim: Claim) -> None:
         """The key is as it was before the claim."""
-        async with self._database.connection() as connection:
-            await connection.execute(_GIVE_UP, _identity(claim))
+        await execute(self._database, _GIVE_UP, _identity(claim))
 
     def upkeep(self) -> Duty:
         """What a service that takes keys has to do now and then."""
@@ -160,8 +147,11 @@ class IdempotencyKeys:
 
     async def forget(self) -> None:
         """Let go of what need not be kept any longer."""
-        async with self._database.connection() as connection:
-            await connection.execute(_FORGET, [KEPT_HOURS])
+        await execute(self._database, _FORGET, [KEPT_HOURS])
+
+
+def _in_use(detail: str) -> Conflict:
+    return Conflict(detail, code="idempotency-key-in-use", retry_after=IN_USE_RETRY_SECONDS)
 
 
 def _columns(scope: Scope) -> dict[str, object]:

@@ -10,9 +10,8 @@ from psycopg.rows import TupleRow
 
 from shared.db.database import Database
 
-PAST_THE_NEWEST = UUID(
-    int=2**128 - 1
-)  # every identifier is below it: where a list that is newest first begins
+# Every identifier is below it: where a list that is newest first begins.
+PAST_THE_NEWEST = UUID(int=2**128 - 1)
 
 Values = Sequence[object] | Mapping[str, object]
 

@@ -221,7 +221,7 @@ class Connection:
             return False
         return body.length - body.received <= self._limits.unread_body_bytes
 
-    # CallInterceptor
+    # Answering
 
     async def _respond(self, request: Request) -> Response:
         if self._cancel_on_disconnect:

@@ -92,8 +92,8 @@ async def serve_rpc(
     Calls pass `verifier`. `readiness` is what the health service tells; `reflects` lets anybody read the
     contracts from the server. Port 0 asks for a free one. Raises ConfigError when the address cannot be had.
     """
-    answering = CallInterceptor(process, verifier)
-    server = aio.server(interceptors=[answering], options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+    interceptor = CallInterceptor(process, verifier)
+    server = aio.server(interceptors=[interceptor], options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
     for service in services:
         service.add_to(server)
     names = [service.contract.full_name for service in services]
