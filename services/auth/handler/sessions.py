@@ -10,11 +10,9 @@ from services.auth.handler.caller import caller
 from services.auth.service.login import LoginService
 from services.auth.service.refreshing import RefreshService
 from services.auth.service.sessions import SessionService
-from shared.errors import NotFound
-from shared.http.decoding import read_json, read_query
+from shared.http.decoding import path_id, read_json, read_query
 from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.paging import PageQuery, cursor_fault, page_document
-from shared.ids import parse_id
 
 MAX_DEVICE_CHARACTERS = 200
 
@@ -78,10 +76,7 @@ class SessionHandler:
     async def end(self, request: Request) -> Response:
         """The end of one of the caller's sessions."""
         user_id, _ = caller(request.principal)
-        session_id = parse_id(request.parameters["session_id"])
-        if session_id is None:
-            raise NotFound("There is no such session.")
-        await self._sessions.end(user_id, session_id)
+        await self._sessions.end(user_id, path_id(request, "session_id", "There is no such session."))
         return Response(204)
 
 
