@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,12 +25,14 @@ class Account:
 
 
 @contextmanager
-def whole_system(home: Path, settings: Mapping[str, str]) -> Iterator[System]:
-    """A system with its data in `home`, ready to be asked; it ends with the block.
+def whole_system(
+    home: Path, settings: Mapping[str, str], processes: Collection[str] = CORE
+) -> Iterator[System]:
+    """A system of `processes` with its data in `home`, ready to be asked; it ends with the block.
 
-    Of the business services it has one: nobody asks the others here.
+    Of the business services it has one at most: nobody asks the others here.
     """
-    system = System(home, {**procfile_of(CORE, home.parent), **settings})
+    system = System(home, {**procfile_of(processes, home.parent), **settings})
     try:
         system.start()
         yield system

@@ -31,7 +31,8 @@ FOREIGN = (
 FOREIGN_ENDINGS = tuple(f"{name.upper()}_URL" for name in OFFSETS)
 
 # Two at a time: most of it waits for processes. A file stays in one piece, for its tests may share a system.
-WHOLE_SUITE = ("-n", "2", "--dist", "loadfile")
+# Files come in the order of tests/conftest.py: xdist's own, by number of tests, leaves the longest for last.
+WHOLE_SUITE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 RACES = ("-m", "races", "-v")  # -v names each, for whoever wants to know what is tried
 
 
@@ -39,6 +40,12 @@ def isolated_environment(variables: Mapping[str, str], home: Path, port_base: in
     """`variables` without what leads to other systems, with `home` and `port_base`."""
     kept = {key: value for key, value in variables.items() if not key.startswith(FOREIGN + FOREIGN_ENDINGS)}
     return {**kept, "PLAINSTACK_HOME": str(home), "PORT_BASE": str(port_base)}
+
+
+def environment_of_tests(variables: Mapping[str, str], home: Path, port_base: int) -> dict[str, str]:
+    """Isolated, and whatever has been compiled is kept: tests start hundreds of Pythons on the same files."""
+    isolated = isolated_environment(variables, home, port_base)
+    return {key: value for key, value in isolated.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def pytest_arguments(arguments: Sequence[str]) -> list[str]:
@@ -54,7 +61,7 @@ def _main() -> int:
     TEST_DATA.mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="run-", dir=TEST_DATA))
     signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-    environment = isolated_environment(os.environ, home, free_port_base())
+    environment = environment_of_tests(os.environ, home, free_port_base())
     command = [sys.executable, "-m", "pytest", *pytest_arguments(sys.argv[1:])]
     tests = spawn(command, death_signal=signal.SIGTERM, environment=environment)
     try:

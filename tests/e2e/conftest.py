@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.support.parts import ENGINES
-from tests.e2e.system import CORE, System, procfile_of
+from tests.e2e.system import CHEAP_PASSWORDS, CORE, SMALLEST, System, procfile_of
 
 NewSystem = Callable[..., System]
 
@@ -21,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A running system that all tests share: leave it as it was."""
-    shared = System(tmp_path_factory.mktemp("system") / "home")
+    shared = System(tmp_path_factory.mktemp("system") / "home", CHEAP_PASSWORDS)
     try:
         shared.start()
         yield shared
@@ -35,7 +34,8 @@ def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
     made: list[System] = []
 
     def make(settings: Mapping[str, str] | None = None) -> System:
-        made.append(System(tmp_path_factory.mktemp("system") / "home", settings))
+        home = tmp_path_factory.mktemp("system") / "home"
+        made.append(System(home, {**CHEAP_PASSWORDS, **(settings or {})}))
         return made[-1]
 
     yield make
@@ -43,10 +43,26 @@ def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSystem]:
         each.close()
 
 
+@pytest.fixture(scope="session")
+def _smallest_system(tmp_path_factory: pytest.TempPathFactory) -> System:
+    folder = tmp_path_factory.mktemp("smallest")
+    return System(folder / "home", procfile_of(SMALLEST, folder))
+
+
+@pytest.fixture
+def smallest_system(_smallest_system: System) -> Iterator[System]:
+    """The smallest system there is, not running. Its data are there from one test to the next: to make them
+    takes longer than to start on them.
+    """
+    _smallest_system.take_free_ports()
+    yield _smallest_system
+    _smallest_system.close()
+
+
 @pytest.fixture
 def engines_only(tmp_path: Path) -> dict[str, str]:
     """Settings of the smallest system there is."""
-    return procfile_of(ENGINES, tmp_path)
+    return procfile_of(SMALLEST, tmp_path)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Call:
 class Load:
     """So many clients, each on a thread of its own and with an account of its own, while the block runs."""
 
-    def __init__(self, gateway: Callable[[], Client], clients: int = 4) -> None:
+    def __init__(self, gateway: Callable[[], Client], clients: int = 2) -> None:
         self.calls: list[Call] = []
         self._is_over = threading.Event()
         self._failures: list[BaseException] = []

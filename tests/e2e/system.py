@@ -5,6 +5,7 @@ Its processes go by the names that PLAINSTACK_HOME/run records: `up`, `honcho`, 
 """
 
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from scripts.support.free_ports import free_port_base
-from scripts.support.parts import Part, parts_of
+from scripts.support.parts import Part, parts_of, runs_here
 from scripts.support.postgres import superuser_url
 from scripts.support.readiness import why_not_ready
 from scripts.support.records import Identity, Records, end
@@ -29,7 +30,9 @@ START_SECONDS = 70.0  # the launcher itself gives up after 60
 STOP_SECONDS = 5.0  # what is promised
 LEAVE_SECONDS = 30.0  # waited for where the promise is not the subject: a busy machine is no fault
 Finished = subprocess.CompletedProcess[str]
-CORE = ("postgres", "valkey", "auth", "product", "gateway")  # enough for most tests, and up sooner
+SMALLEST = ("postgres", "valkey")
+CORE = (*SMALLEST, "auth", "product", "gateway")  # enough for most tests, and up sooner
+CHEAP_PASSWORDS = {"BCRYPT_COST": "4"}  # what a hash costs is no subject of whole systems
 UP, READY = "./scripts/up", "up: ready: "
 ADMIN_EMAIL, ADMIN_PASSWORD = "admin@example.com", "correct horse battery staple"
 
@@ -50,17 +53,19 @@ class System:
     ) -> None:
         self.home = home
         self._checkout = checkout
-        self.port_base = free_port_base()
-        self.variables = {
-            **isolated_environment(os.environ, home, self.port_base),
-            "ADMIN_EMAIL": ADMIN_EMAIL,
-            "ADMIN_PASSWORD": ADMIN_PASSWORD,
-            **(settings or {}),
-        }
-        self.environment = Environment(self.variables)
+        self._settings = {"ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD, **(settings or {})}
+        self.take_free_ports()
         self.records = Records(home)
         self.log_path = home.with_name(f"{home.name}.log")
         self._launcher: subprocess.Popen[bytes] | None = None
+        self._row = 0
+
+    def take_free_ports(self) -> None:
+        """For a start after a while: to others, the ports of a system that is not running are free."""
+        self.port_base = free_port_base()
+        isolated = isolated_environment(os.environ, self.home, self.port_base)
+        self.variables = {**isolated, **self._settings}
+        self.environment = Environment(self.variables)
 
     # Starting and stopping
 
@@ -150,9 +155,10 @@ class System:
         until(lambda: not any(map(why_not_ready, self.parts())), seconds, "all is ready", self.log)
 
     def parts(self) -> list[Part]:
-        """What the Procfile names."""
+        """What the Procfile names, without idle engines."""
         lines = (self._checkout / self.variables.get("PROCFILE", "Procfile")).read_text().splitlines()
-        return parts_of([line.partition(":")[0] for line in lines if ":" in line], self.environment)
+        names = [line.partition(":")[0] for line in lines if ":" in line]
+        return parts_of([name for name in names if runs_here(name, self.environment)], self.environment)
 
     # Ways in
 
@@ -176,10 +182,13 @@ class System:
 
     def put_row(self) -> None:
         """Into its PostgreSQL."""
+        self._row = secrets.randbits(31)
         with self.superuser() as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS value")
+            connection.execute("CREATE TABLE IF NOT EXISTS kept (value integer)")
+            connection.execute("INSERT INTO kept VALUES (%s)", [self._row])
 
     def has_row(self) -> bool:
         """Whether that is still there."""
         with self.superuser() as connection:
-            return connection.execute("SELECT value FROM kept").fetchone() == (42,)
+            found = connection.execute("SELECT FROM kept WHERE value = %s", [self._row])
+            return found.rowcount == 1

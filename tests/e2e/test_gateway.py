@@ -6,7 +6,7 @@ import signal
 import statistics
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ import redis
 
 from shared.auth.revocation_store import MARKER
 from tests.e2e.client import Answer, Client
-from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
+from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CHEAP_PASSWORDS, CORE, System, procfile_of
 from tests.waiting import until
 
 PASSWORD = "correct horse battery staple"
@@ -196,11 +196,21 @@ def test_another_session_goes_on(gateway: Client, account: Account) -> None:
 # What breaks
 
 
-def test_a_store_that_is_away_lets_no_token_in(
-    new_system: Callable[..., System], core_only: dict[str, str]
-) -> None:
-    system = new_system({**core_only, "REVOCATION_STALE_SECONDS": "5"})
-    system.start()
+@pytest.fixture(scope="module")
+def suffering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running system whose store is frozen, killed and emptied; every test leaves it recovered."""
+    folder = tmp_path_factory.mktemp("suffering")
+    settings = {**CHEAP_PASSWORDS, **procfile_of(CORE, folder), "REVOCATION_STALE_SECONDS": "5"}
+    system = System(folder / "home", settings)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.close()
+
+
+def test_a_store_that_is_away_lets_no_token_in(suffering: System) -> None:
+    system = suffering
     gateway = system.client()
     account = Account(gateway)
     good, ended = account.token(), account.token()
@@ -223,16 +233,16 @@ def test_a_store_that_is_away_lets_no_token_in(
     assert _verdict(gateway, ended) == 401
 
 
-def test_a_wiped_store_lets_no_revoked_token_in(own_system: System) -> None:
-    gateway = own_system.client()
+def test_a_wiped_store_lets_no_revoked_token_in(suffering: System) -> None:
+    gateway = suffering.client()
     account = Account(gateway)
     good, ended = account.token(), account.token()
     assert gateway.post("/auth/logout", token=ended).status == 204
     until(lambda: gateway.get("/auth/me", token=ended).status == 401, REFUSED_SECONDS, "a refusal")
-    with _store(own_system) as store:
+    with _store(suffering) as store:
         store.flushall()
-    former = own_system.kill("gateway.1")  # one that starts with an empty store knows nothing by itself
-    own_system.wait_for_successor("gateway.1", former, 10)
+    former = suffering.kill("gateway.1")  # one that starts with an empty store knows nothing by itself
+    suffering.wait_for_successor("gateway.1", former, 10)
     seen = set()
 
     def answers() -> bool:
@@ -270,10 +280,10 @@ def _store(system: System) -> redis.Redis:
     return redis.Redis.from_url(system.environment.redis_url().value)
 
 
-def test_a_service_that_is_away_is_502_and_the_others_go_on(own_system: System) -> None:
-    gateway = own_system.client()
-    former = own_system.kill("product.1")
+def test_a_service_that_is_away_is_502_and_the_others_go_on(system: System) -> None:
+    gateway = system.client()
+    former = system.kill("product.1")
     until(lambda: gateway.get("/products").status in (200, 502), 10, "an answer")
     assert gateway.get("/.well-known/jwks.json").status == 200
-    own_system.wait_for_successor("product.1", former, 10)
+    system.wait_for_successor("product.1", former, 10)
     until(lambda: gateway.get("/products").status == 200, 10, "recovery")

@@ -72,8 +72,8 @@ class Flood:
     status: int
 
 
-REQUESTS, CHUNKS = 10_000, 300_000
-EMPTY_LINES = Flood(b"\r\n" * 1_000_000, 1, 400)
+REQUESTS, CHUNKS = 5_000, 150_000
+EMPTY_LINES = Flood(b"\r\n" * 500_000, 1, 400)
 PIPELINED = Flood(
     GET * (REQUESTS - 1) + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), REQUESTS, 200
 )

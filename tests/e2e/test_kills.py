@@ -8,7 +8,6 @@ import pytest
 
 from scripts.support.keep import FIRST_DELAY
 from scripts.support.records import parent_of
-from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
 from tests.e2e.system import System
 from tests.waiting import until
@@ -39,10 +38,8 @@ def test_a_killed_server_is_back_with_its_data(system: System, name: str) -> Non
 
 
 @pytest.mark.parametrize("names", [["up"], ["honcho"], ["valkey.1.keep"], ["up", "honcho"], ["everything"]])
-def test_after_a_kill_the_next_start_finds_all_data(
-    new_system: NewSystem, engines_only: dict[str, str], names: list[str]
-) -> None:
-    system = new_system(engines_only)
+def test_after_a_kill_the_next_start_finds_all_data(smallest_system: System, names: list[str]) -> None:
+    system = smallest_system
     system.start()
     system.put_row()
     if names == ["everything"]:
@@ -56,26 +53,23 @@ def test_after_a_kill_the_next_start_finds_all_data(
     assert_all_have_left(system)
 
 
-def test_a_killed_launcher_leaves_nothing_behind(new_system: NewSystem, engines_only: dict[str, str]) -> None:
-    system = new_system(engines_only)
-    system.start()
-    system.kill("up")
-    assert_all_have_left(system)
+def test_a_killed_launcher_leaves_nothing_behind(smallest_system: System) -> None:
+    smallest_system.start()
+    smallest_system.kill("up")
+    assert_all_have_left(smallest_system)
 
 
-def test_a_killed_honcho_leaves_nothing_behind(new_system: NewSystem, engines_only: dict[str, str]) -> None:
-    system = new_system(engines_only)
-    system.start()
-    system.kill("honcho")
-    assert_all_have_left(system)
+def test_a_killed_honcho_leaves_nothing_behind(smallest_system: System) -> None:
+    smallest_system.start()
+    smallest_system.kill("honcho")
+    assert_all_have_left(smallest_system)
 
 
-def test_a_keeper_that_honcho_lost_ends_everything(
-    new_system: NewSystem, engines_only: dict[str, str]
-) -> None:
+def test_a_keeper_that_honcho_lost_ends_everything(smallest_system: System) -> None:
     """The process between honcho and a keeper is killed: honcho does not notice, so `up` has to."""
-    system = new_system(engines_only)
+    system = smallest_system
     system.start()
+    already = len(system.log())
     os.kill(parent_of(system.process("valkey.1.keep").pid), signal.SIGKILL)
-    until(lambda: "valkey.1.keep has gone" in system.log(), 40, "up says what is missing")
+    until(lambda: "valkey.1.keep has gone" in system.log()[already:], 40, "up says what is missing")
     assert_all_have_left(system)

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.support.run_tests import isolated_environment
 from shared.config import CHECKOUT
-from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, Finished, System, procfile_of
+from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CHEAP_PASSWORDS, Finished, System, procfile_of
 
 NAME = "recommendation"
 OFFSET = 70
@@ -61,7 +61,7 @@ def test_it_keeps_to_the_map_and_the_style(checkout: Path) -> None:
 def system(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """What the copy starts; of the other services only those that are needed."""
     folder = tmp_path_factory.mktemp("system")
-    settings = {"BCRYPT_COST": "4", **procfile_of(AROUND_IT, folder, checkout)}
+    settings = {**CHEAP_PASSWORDS, **procfile_of(AROUND_IT, folder, checkout)}
     started = System(folder / "home", settings, checkout)
     try:
         started.start()

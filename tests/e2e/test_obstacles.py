@@ -15,7 +15,17 @@ from shared.config import LOOPBACK
 from shared.ports import port_of
 from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
-from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CORE, LEAVE_SECONDS, UP, System, procfile_of
+from tests.e2e.system import (
+    ADMIN_EMAIL,
+    ADMIN_PASSWORD,
+    CHEAP_PASSWORDS,
+    CORE,
+    LEAVE_SECONDS,
+    SMALLEST,
+    UP,
+    System,
+    procfile_of,
+)
 from tests.engines import Engines
 from tests.mounts import ONE_MEGABYTE, READ_ONLY, mounted
 from tests.waiting import until
@@ -67,12 +77,17 @@ def test_a_bad_setting_is_one_line(new_system: NewSystem) -> None:
 
 
 @pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system that is given settings it cannot use; its data stay from one start to the next."""
+def _refused(tmp_path_factory: pytest.TempPathFactory) -> System:
     folder = tmp_path_factory.mktemp("refused")
-    system = System(folder / "home", procfile_of(CORE, folder))
-    yield system
-    system.close()
+    return System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(CORE, folder)})
+
+
+@pytest.fixture
+def refused(_refused: System) -> Iterator[System]:
+    """A system that is given settings it cannot use; its data stay from one start to the next."""
+    _refused.take_free_ports()
+    yield _refused
+    _refused.close()
 
 
 @pytest.mark.parametrize(
@@ -87,10 +102,11 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     ],
 )
 def test_a_setting_that_a_process_refuses_ends_the_start(
-    refused: System, process: str, key: str, value: str
+    refused: System, tmp_path: Path, process: str, key: str, value: str
 ) -> None:
+    needed = {"auth": (*SMALLEST, "auth"), "product": ("postgres", "product")}.get(process, CORE)
     started = time.monotonic()
-    done = refused.run(UP, **{key: value})
+    done = refused.run(UP, **{key: value}, **procfile_of(needed, tmp_path))
     assert time.monotonic() - started < REFUSAL_SECONDS
     assert done.returncode == 2
     assert re.fullmatch(f"up: {process}: {key}: .+\n", done.stderr)
@@ -123,9 +139,9 @@ def test_a_store_that_wants_another_password_ends_the_start(refused: System, eng
 
 
 def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
-    new_system: NewSystem, core_only: dict[str, str]
+    new_system: NewSystem, tmp_path: Path
 ) -> None:
-    system = new_system({**core_only, "BCRYPT_COST": "4"})
+    system = new_system(procfile_of((*SMALLEST, "auth", "gateway"), tmp_path))
     system.start()
     assert system.stop() == 0
     (system.home / "secrets" / "auth_key_encryption_key").unlink()
@@ -150,8 +166,9 @@ def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
     assert system.client().post("/auth/login", account).status == 200
 
 
-def test_an_admins_common_password_ends_the_start(new_system: NewSystem, core_only: dict[str, str]) -> None:
-    done = new_system({**core_only, "BCRYPT_COST": "4", "ADMIN_PASSWORD": "Password"}).run(UP)
+def test_an_admins_common_password_ends_the_start(refused: System, tmp_path: Path) -> None:
+    somebody_new = {"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": "Password"}
+    done = refused.run(UP, **somebody_new, **procfile_of((*SMALLEST, "auth"), tmp_path))
     assert done.returncode == 1
     assert re.fullmatch("up: auth: admin: ADMIN_PASSWORD: .+\n", done.stderr)
 

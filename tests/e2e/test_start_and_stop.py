@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -13,7 +14,16 @@ from scripts.support.service_names import services_with_database
 from shared.config import CHECKOUT, LOOPBACK
 from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
-from tests.e2e.system import LEAVE_SECONDS, READY, STOP_SECONDS, UP, System
+from tests.e2e.system import (
+    CHEAP_PASSWORDS,
+    CORE,
+    LEAVE_SECONDS,
+    READY,
+    STOP_SECONDS,
+    UP,
+    System,
+    procfile_of,
+)
 from tests.waiting import kept_once, until
 
 SECOND_START_SECONDS = 10.0  # two or three on a machine of its own
@@ -64,25 +74,45 @@ def test_no_role_enters_another_services_database(system: System, service: str) 
 # Stopping
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_everything_cleanly(new_system: NewSystem, number: signal.Signals) -> None:
-    def stops_cleanly() -> None:
-        system = new_system()
-        system.start()
-        assert system.stop(number, STOP_SECONDS) == 0
-        assert system.records.alive() == {}
-        assert_all_have_left(system)
-        assert "killed" not in system.log()
-        engine_log = (system.home / "logs" / "valkey.log").read_text()
-        assert engine_log.count("Received SIGTERM") == 1, "only its wrapper ends it, after the others"
-
-    kept_once(stops_cleanly)
+@pytest.fixture(scope="module")
+def _core_system(tmp_path_factory: pytest.TempPathFactory) -> System:
+    folder = tmp_path_factory.mktemp("core")
+    return System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(CORE, folder)})
 
 
-def test_a_client_in_mid_request_does_not_hold_up_the_stop(new_system: NewSystem) -> None:
+@pytest.fixture
+def core_system(_core_system: System) -> Iterator[System]:
+    """A system that is not running, with the data that the last test has left."""
+    _core_system.take_free_ports()
+    yield _core_system
+    _core_system.close()
+
+
+def test_sigterm_stops_everything_cleanly(new_system: NewSystem) -> None:
+    kept_once(lambda: _stops_cleanly(new_system(), signal.SIGTERM))
+
+
+def test_sigint_stops_everything_cleanly(core_system: System) -> None:
+    kept_once(lambda: _stops_cleanly(core_system, signal.SIGINT))
+
+
+def _stops_cleanly(system: System, number: signal.Signals) -> None:
+    system.start()
+    engine_log = system.home / "logs" / "valkey.log"
+    already, already_engine = len(system.log()), len(engine_log.read_text())
+    assert system.stop(number, STOP_SECONDS) == 0
+    assert system.records.alive() == {}
+    assert_all_have_left(system)
+    assert "killed" not in system.log()[already:]
+    ends = engine_log.read_text()[already_engine:].count("Received SIGTERM")
+    assert ends == 1, "only its wrapper ends it, after the others"
+
+
+def test_a_client_in_mid_request_does_not_hold_up_the_stop(core_system: System) -> None:
     def stops_in_time() -> None:
-        system = new_system()
+        system = core_system
         system.start()
+        already = len(system.log())
         head = b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
         with socket.create_connection((LOOPBACK, system.port_base)) as slow:
             slow.sendall(head + b"{")
@@ -91,14 +121,14 @@ def test_a_client_in_mid_request_does_not_hold_up_the_stop(new_system: NewSystem
             until(lambda: in_flight in metrics.get("/metrics").body, 20, "it is in flight")
             assert system.stop(seconds=STOP_SECONDS) == 0
         assert_all_have_left(system)
-        assert "killed" not in system.log()
+        assert "killed" not in system.log()[already:]
 
     kept_once(stops_in_time)
 
 
-def test_ctrl_c_in_a_terminal_stops_everything(new_system: NewSystem, engines_only: dict[str, str]) -> None:
+def test_ctrl_c_in_a_terminal_stops_everything(smallest_system: System) -> None:
     """There, every process of the foreground group gets the signal at once."""
-    system = new_system(engines_only)
+    system = smallest_system
     command = ["setsid", "--wait", UP]
     with system.log_path.open("wb") as log:
         launcher = subprocess.Popen(command, cwd=CHECKOUT, env=system.variables, stdout=log, stderr=log)
@@ -108,8 +138,8 @@ def test_ctrl_c_in_a_terminal_stops_everything(new_system: NewSystem, engines_on
     assert_all_have_left(system)
 
 
-def test_stopping_while_it_starts(new_system: NewSystem, engines_only: dict[str, str]) -> None:
-    system = new_system(engines_only)
+def test_stopping_while_it_starts(smallest_system: System) -> None:
+    system = smallest_system
     system.launch(UP)
     until(lambda: _has_keepers(system), 30, "honcho has started them")
     assert system.stop() == 0
@@ -143,14 +173,15 @@ def test_sigterm_while_it_makes_its_data_leaves_only_them(
     assert "Traceback" not in system.log()
 
 
-def test_a_second_start_is_quick_and_finds_its_data(own_system: System) -> None:
-    own_system.put_row()
+def test_a_second_start_is_quick_and_finds_its_data(core_system: System) -> None:
+    core_system.start()
+    core_system.put_row()
 
     def starts_quickly() -> None:
-        own_system.stop()
-        seconds = own_system.start()
+        core_system.stop()
+        seconds = core_system.start()
         print(f"second start: {seconds:.2f} s")
         assert seconds < SECOND_START_SECONDS
 
     kept_once(starts_quickly)
-    assert own_system.has_row()
+    assert core_system.has_row()

@@ -32,8 +32,8 @@ def test_two_systems_side_by_side(system: System, own_system: System) -> None:
     assert system.client().get("/products").status == 200
 
 
-def test_plain_honcho_start(new_system: NewSystem) -> None:
-    system = new_system()
+def test_plain_honcho_start(new_system: NewSystem, core_only: dict[str, str]) -> None:
+    system = new_system(core_only)
     make_secrets(system.home, secret_keys())  # all that is left for up to do
     honcho = system.launch(".venv/bin/honcho", "start", "-e", os.devnull)
     system.wait_until_ready()
@@ -91,11 +91,13 @@ def test_one_external_database_leaves_the_others_embedded(
     psycopg.connect(system.environment.database_url("product").value).close()
 
 
-def test_the_gateways_own_file_says_where_it_listens(new_system: NewSystem, tmp_path: Path) -> None:
+def test_the_gateways_own_file_says_where_it_listens(
+    new_system: NewSystem, core_only: dict[str, str], tmp_path: Path
+) -> None:
     elsewhere = free_port_base() + 7
     path = tmp_path / "elsewhere.toml"
     path.write_text(f'listen = "0.0.0.0:{elsewhere}"\n' + (CHECKOUT / "gateway.toml").read_text())
-    system = new_system({"GATEWAY_CONFIG": str(path)})
+    system = new_system({**core_only, "GATEWAY_CONFIG": str(path)})
     system.start()
     assert f"gateway http://127.0.0.1:{elsewhere}" in system.log()
     assert Client(f"http://127.0.0.1:{elsewhere}").get("/products").status == 200

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 
 import psycopg
@@ -10,6 +9,11 @@ import pytest
 
 from shared.config import CHECKOUT, Secret
 from tests.engines import Engines
+from tests.scripts.forked import import_before, run_module
+
+ADMIN = "scripts.support.admin"
+
+import_before([f"{ADMIN}.{module}" for module in ("accounts", "users", "audit", "clients", "keys", "tools")])
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -21,19 +25,13 @@ class Admin:
         self._settings = settings
 
     def run(self, *arguments: str, password: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
-        return self._run([sys.executable, "-m", "scripts.support.admin", *arguments], password, settings)
+        return run_module(ADMIN, arguments, {**os.environ, **self._settings, **settings}, password)
 
     def run_in_shell(self, line: str) -> "subprocess.CompletedProcess[str]":
-        return self._run(["/bin/sh", "-c", line], "", {})
-
-    def _run(
-        self, command: list[str], password: str, settings: dict[str, str]
-    ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(  # noqa: PLW1510 - the tests look at the status
-            command,
-            env={**os.environ, **self._settings, **settings},
+            ["/bin/sh", "-c", line],
+            env={**os.environ, **self._settings},
             cwd=CHECKOUT,
-            input=password,
             capture_output=True,
             text=True,
             timeout=60,

@@ -96,9 +96,10 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def ready(tmp_path_factory: pytest.TempPathFactory, bare_venv: Path) -> Checkout:
     """A checkout that is set up."""
     checkout = Checkout(tmp_path_factory.mktemp("ready"))
+    shutil.copytree(bare_venv, checkout.folder / ".venv", symlinks=True)
     done = checkout.run()
     assert done.returncode == 0, done
     assert done.stdout.endswith("requirements.lock names\ntiny 1.0\n"), done

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.support.run_tests import pytest_arguments
+from scripts.support.run_tests import environment_of_tests, pytest_arguments
 from shared.config import CHECKOUT
 
 TWO_TESTS = """
@@ -20,7 +20,12 @@ def test_alone():
 
 
 def test_the_whole_suite_runs_two_tests_at_a_time() -> None:
-    assert pytest_arguments([]) == ["-n", "2", "--dist", "loadfile"]
+    assert pytest_arguments([]) == ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
+def test_what_is_compiled_is_kept_whatever_the_shell_says(tmp_path: Path) -> None:
+    variables = environment_of_tests({"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/bin"}, tmp_path, 20_000)
+    assert variables == {"PATH": "/bin", "PLAINSTACK_HOME": str(tmp_path), "PORT_BASE": "20000"}
 
 
 def test_races_come_first_or_are_pytests_own_business() -> None:
