@@ -48,6 +48,21 @@ def _is_address(text: str) -> bool:
     return found is not None and 1 <= int(found["port"]) <= MAX_PORT
 
 
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it is an absolute URL with one of `schemes`."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_kafka_url(text: str) -> bool:
+    """Whether it is `kafka://host:port[,host:port…]`."""
+    scheme, _, addresses = text.partition("://")
+    return scheme == "kafka" and all(map(_is_address, addresses.split(",")))
+
+
 class Environment:
     """Reads settings from `values` (normally os.environ). Every method raises ConfigError on a bad value."""
 
@@ -98,12 +113,7 @@ class Environment:
     def url(self, key: str, default: str, schemes: tuple[str, ...]) -> str:
         """An absolute URL with one of `schemes`. It may carry a password, so no error shows it."""
         value = self.text(key, default)
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
+        if not _is_url(value, schemes):
             raise ConfigError(key, f"must be a URL like {schemes[0]}://host:port")
         return value
 
@@ -166,6 +176,16 @@ class Environment:
             return Secret(self.url("REDIS_URL", "", ("redis", "rediss")))
         password = quote(self.secret("VALKEY_PASSWORD").value, safe="")
         return Secret(f"redis://:{password}@{LOOPBACK}:{port_of('valkey', self.port_base)}/0")
+
+    def events_url(self) -> Secret:
+        """Who carries events: the setting `EVENTS_URL`, or else the store."""
+        value = self.values.get("EVENTS_URL", "").strip()
+        if not value:
+            return self.redis_url()
+        if not _is_kafka_url(value) and not _is_url(value, ("redis", "rediss")):
+            detail = "must be a URL like redis://host:port or kafka://host:port[,host:port…]"
+            raise ConfigError("EVENTS_URL", detail)
+        return Secret(value)
 
     def _instance(self) -> int:
         """Which instance of its process this is: honcho names them `name.1`, `name.2` …"""

@@ -11,6 +11,7 @@ import pytest
 from shared.auth import revocation_store
 from shared.db import pool
 from tests.engines import Engines
+from tests.kafka_broker import KafkaBroker, need_kafka, untested_because
 from tests.shared.auth.valkey import Valkey
 
 # Tests start processes, and gRPC would revive its threads in each child until that becomes another program.
@@ -20,6 +21,15 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # Finds what grows without bound, and leaves a machine that stands still for a second alone.
 hypothesis.settings.register_profile("patient", deadline=timedelta(seconds=5))
 hypothesis.settings.load_profile("patient")
+
+START_PROCESSES = ("tests/e2e/", "tests/scripts/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts processes comes first: one such file takes as long as twenty others, and the worker that
+    got it last would be alone with it at the end.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(START_PROCESSES))
 
 
 @pytest.fixture
@@ -54,3 +64,17 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A real Kafka, started when the first test asks."""
+    need_kafka()
+    with KafkaBroker(tmp_path_factory.mktemp("kafka") / "home") as broker:
+        yield broker
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A suite that is green without Kafka must not look like one that is green with it."""
+    for reason in untested_because(terminalreporter.stats.get("skipped", ())):
+        terminalreporter.write_sep("!", reason, red=True, bold=True)

@@ -6,7 +6,8 @@ up             the launcher: engines' data, ports, honcho, the ready line, stopp
 parts          which processes listen where; `readiness` asks them whether they are ready
 keep           restarts one process for as long as it is wanted; `relay` hands on what it complains of
 refusals       which processes cannot use their settings: keep tells up
-postgres, valkey   the embedded engines; `engine` is what they do the same way
+postgres, valkey, kafka   the embedded engines; `engine` is what they do the same way
+kafka_jars     fetches Kafka's program; `kafka_jvm` runs it
 unprivileged   how root runs PostgreSQL, which refuses root
 roles          one database and one login role per service
 admin, seed    the operator's commands on services' data; `opened_database` is how they get there

@@ -1,4 +1,4 @@
-"""What both embedded engines do the same way: start, serve until told to stop, leave after all others.
+"""What the embedded engines do the same way: start, serve until told to stop, leave after all others.
 
 The engine's process is our child, recorded as `NAME-server`, and as `NAME-ready` once it can be used. One
 lock per engine and PLAINSTACK_HOME makes sure that a recorded server found alive is a leftover, not somebody
@@ -135,5 +135,6 @@ def _log(engine: Engine) -> Path:
 
 
 def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
+    """Without what is indented: the frames of a stack trace."""
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line[:1].strip()]
     return lines[-1] if lines else "it said nothing"

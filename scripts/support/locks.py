@@ -22,3 +22,12 @@ def held(path: Path, otherwise: str) -> Iterator[None]:
         except BlockingIOError:
             raise SetupError(otherwise) from None
         yield
+
+
+@contextmanager
+def awaited(path: Path) -> Iterator[None]:
+    """As `held`, but wait for as long as another holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -11,7 +11,7 @@ from shared.config import CHECKOUT, LOOPBACK, Environment
 from shared.ports import OFFSETS, RPC_STEP, port_of
 from shared.proxy.config import Address, read_config
 
-ENGINES = ("postgres", "valkey")
+ENGINES = ("postgres", "valkey", "kafka")
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses to listen on, none that one connects to
 
 
@@ -19,7 +19,7 @@ EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses to listen on, none 
 class Part:
     """One process of the Procfile; `addresses` by name, the last of which answers /readyz.
 
-    The names are those of `shared.ports`, but for the ports that speak gRPC.
+    The names are those of `shared.ports`, but for the ports that speak gRPC and Kafka's controller.
     """
 
     name: str
@@ -44,10 +44,17 @@ def parts_of(names: Iterable[str], environment: Environment) -> list[Part]:
 
 
 def runs_here(name: str, environment: Environment) -> bool:
-    """False for an engine in whose place an external server stands."""
+    """False for an engine in whose place an external server stands, or that nobody has asked for."""
     if name == "postgres":
         return bool(embedded_services(environment))
+    if name == "kafka":
+        return environment.values.get("EVENTS_URL", "").strip() == embedded_kafka_url(environment)
     return name != "valkey" or not environment.values.get("REDIS_URL")
+
+
+def embedded_kafka_url(environment: Environment) -> str:
+    """The EVENTS_URL that asks for the embedded Kafka."""
+    return f"kafka://{LOOPBACK}:{port_of('kafka', environment.port_base)}"
 
 
 def reachable(address: Address) -> Address:
@@ -63,4 +70,9 @@ def _addresses(name: str, environment: Environment) -> dict[str, Address]:
     host = LOOPBACK if name in ENGINES else environment.text(f"{name.upper()}_BIND_HOST", LOOPBACK)
     port = port_of(name, environment.port_base)
     rpc = {f"{name}'s gRPC": Address(host, port + RPC_STEP)} if rpc_callers(name) else {}
+    if name == "kafka":
+        return {
+            "kafka's controller": Address(host, port_of("kafka_controller", environment.port_base)),
+            name: Address(host, port),
+        }
     return {**rpc, name: Address(host, port)}

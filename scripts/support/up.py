@@ -19,8 +19,9 @@ from honcho.environ import parse_procfile  # type: ignore[import-untyped]
 
 from scripts.support.failures import BAD_SETTING, SetupError, exit_status
 from scripts.support.free_ports import is_free
+from scripts.support.kafka import make_ready as make_kafka_ready
 from scripts.support.locks import held
-from scripts.support.parts import Part, parts_of, reachable, runs_here
+from scripts.support.parts import Part, embedded_kafka_url, parts_of, reachable, runs_here
 from scripts.support.postgres import Postgres
 from scripts.support.readiness import Obstacle, why_not_ready
 from scripts.support.records import Identity, Records, end
@@ -30,7 +31,7 @@ from scripts.support.service_names import embedded_services
 from scripts.support.settings import read_settings
 from scripts.support.signal_queue import SignalQueue, stop_among
 from scripts.support.spawning import spawn
-from shared.config import CHECKOUT, Environment
+from shared.config import CHECKOUT, ConfigError, Environment
 from shared.ports import OFFSETS
 
 READY_SECONDS = 60.0
@@ -242,11 +243,23 @@ def _say(line: str) -> None:
     print(f"up: {line}", flush=True)
 
 
+def with_kafka(environment: Environment) -> Environment:
+    """`environment` with the embedded Kafka for events. ConfigError when EVENTS_URL names something else."""
+    url = embedded_kafka_url(environment)
+    if environment.values.get("EVENTS_URL", "").strip() not in ("", url):
+        raise ConfigError("EVENTS_URL", f"contradicts --kafka, which makes it {url}: leave one of them out")
+    return Environment({**environment.values, "EVENTS_URL": url})
+
+
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="./scripts/up")
     parser.add_argument("--wait", type=float, default=READY_SECONDS, metavar="SECONDS")
+    parser.add_argument("--kafka", action="store_true")
     arguments = parser.parse_args()
-    environment = read_settings()
+    settings = read_settings()
+    environment = with_kafka(settings) if arguments.kafka else settings
+    if runs_here("kafka", environment):
+        make_kafka_ready()  # may take a minute, which a signal ends as long as nobody listens for them
     procfile = CHECKOUT / environment.text("PROCFILE", "Procfile")
     return Launcher(environment, procfile, arguments.wait).run()
 
