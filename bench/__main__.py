@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from bench.events import measure_events
 from bench.flood import FloodPlan
 from bench.gateway import measure_gateway
 from bench.guessing import measure_guessing
@@ -19,6 +20,8 @@ def main() -> int:
             return measure_gateway(arguments.rounds, arguments.seconds)
         case "logins":
             return measure_logins(FloodPlan(arguments.clients, arguments.seconds, not arguments.impatient))
+        case "events":
+            return measure_events(arguments.count)
         case _:
             return measure_guessing(arguments.tries, read_settings())
 
@@ -37,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     logins.add_argument("--seconds", type=_count, default=20, help="how long the flood lasts (20)")
     logins.add_argument("--clients", type=_count, default=100, help="how many log in at once (100)")
     logins.add_argument("--impatient", action="store_true", help="ask again at once after a 503")
+
+    events = names.add_parser("events", help="from an outbox to another service's copies, on both transports")
+    events.add_argument("--count", type=_count, default=10_000, help="changes that come at once (10000)")
 
     guessing = names.add_parser("guessing", help="whether a refusal's time tells that an account exists")
     guessing.add_argument("--tries", type=_count, default=300, help="guesses at each kind of account (300)")

@@ -4,9 +4,10 @@ A service is four layers and a main; each knows only those before it:
 
 domain.py      entities, rules, past-tense events, and the Protocols of what the use cases need (pure)
 service.py     use cases: what a caller can have done
+events.py      what it reports: domain events → messages of the contracts
 repository.py  rows ↔ domain; the only place with SQL besides migrations/
-handler.py     HTTP and gRPC in and out: decode → service → encode; the only place with HTTP types
-clients.py     calls to other services, over gRPC, which implement Protocols of the domain (order)
+handler.py     HTTP, gRPC and the bus: decode → service → encode; the only place with HTTP types
+clients.py     calls to other services, over gRPC, which implement Protocols of the domain
 settings.py    what can be set, and upkeep.py what it does by itself, where there is any
 main.py        read the settings, connect, wire, serve
 

@@ -17,6 +17,7 @@ single_flight   what many ask for at the same time, done once
 duties          what a process does by itself, again and again
 http, db        HTTP/1.1 by hand; PostgreSQL with transactions and migrations
 auth            tokens, keys, revocations, signed internal identity
+events          between services: outbox, bus, inbox
 middleware      one concern a file, wrapped around handlers
 proxy           the reverse proxy: header rules, upstreams, forwarding
 rpc             gRPC between services

@@ -34,20 +34,20 @@ async def repeatedly(duty: Duty) -> None:
     """Do one duty for ever; sooner again after a failure, none of which ends it."""
     trouble = Trouble(_log, "upkeep fails", "upkeep works again")
     while True:
-        if reason := await _attempt(duty.work):
+        if reason := await attempt(duty.work):
             trouble.is_now(reason, work=duty.name)
         else:
             trouble.is_over(work=duty.name)
         await asyncio.sleep(RETRY_SECONDS if reason else duty.seconds)
 
 
-async def _attempt(work: Work) -> str:
-    """What went wrong; empty when nothing did."""
+async def attempt(work: Work) -> str:
+    """What went wrong, in a few words; empty when nothing did. A bug is logged with all there is to know."""
     try:
         await work()
     except Unavailable as away:
         return away.detail
     except Exception as failure:
-        _log.exception("upkeep fails unexpectedly")
+        _log.exception("fails unexpectedly")
         return type(failure).__name__
     return ""

@@ -90,3 +90,11 @@ class DeadlineExceeded(ApplicationError):
     """The time that the caller gave has run out."""
 
     code = "deadline-exceeded"
+
+
+def in_words(failure: ApplicationError) -> str:
+    """All that `failure` says, in one line for an operator: detail, code, and every bad field."""
+    fields = failure.fields if isinstance(failure, Invalid) else ()
+    return "; ".join(
+        [f"{failure.detail} ({failure.code})", *(f"{each.field}: {each.detail}" for each in fields)]
+    )

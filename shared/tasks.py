@@ -43,6 +43,18 @@ async def background(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator
         await cancel(task)
 
 
+async def together(*works: Coroutine[Any, Any, Any]) -> None:
+    """Do all of `works` until one fails: the others are cancelled and waited for, and its failure raised."""
+    tasks = [asyncio.get_running_loop().create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            await cancel(task)
+    for task in done:
+        task.result()
+
+
 def _ended(task: asyncio.Task[Any]) -> None:
     _kept.discard(task)
     if not task.cancelled() and task.exception() is not None:

@@ -33,7 +33,7 @@ LEVELS = (
     ("shared.tasks", "shared.runtime", "shared.event_loop", "shared.descriptors"),
     ("shared.single_flight", "shared.duties"),
     ("shared.http", "shared.db"),
-    ("shared.auth",),
+    ("shared.auth", "shared.events"),
     ("shared.middleware", "shared.proxy", "shared.rpc"),
     ("shared.service", "shared.idempotency"),
     ("services",),
@@ -44,14 +44,15 @@ FRONT_FILES = len(LEVELS)  # the level of what stands at the top of the checkout
 LAYERS = {
     "domain": {"domain"},
     "helper": {"domain", "helper"},
+    "events": {"domain", "helper", "events"},
     "service": {
         "domain",
         "service",
     },  # what it needs of helpers and repositories, a Protocol of the domain says
-    "repository": {"domain", "helper", "repository"},
+    "repository": {"domain", "helper", "events", "repository"},  # what it writes, it reports
     "clients": {"domain", "helper", "clients"},
     "saga": {"domain", "helper", "service", "saga"},
-    "handler": {"domain", "helper", "service", "saga", "handler"},
+    "handler": {"domain", "helper", "events", "service", "saga", "handler"},
     "settings": {"domain", "helper", "service", "settings"},
     "upkeep": {"domain", "helper", "service", "repository", "clients", "upkeep"},  # what main lets run beside
 }
@@ -65,7 +66,7 @@ DOMAIN_MAY_IMPORT = {
     "shared.paging",
 }  # pure; and the standard library
 MAY_SPEAK_HTTP = {"handler", "main"}
-MAY_SPEAK_RPC = {"handler", "clients", "main"}
+MAY_SPEAK_RPC = {"handler", "clients", "events", "main"}
 MAY_SPEAK_SQL = {"repository"}
 
 HTTP = ("shared.http", "shared.middleware", "shared.proxy", "shared.service", "shared.idempotency")
@@ -175,7 +176,7 @@ AUTH = "services.auth"
 AUTH_FOLDERS = [f"{AUTH}.{folder}" for folder in ("domain", "service", "handler", "repository")]
 
 
-@pytest.mark.parametrize("package", ["shared", "shared.rpc", AUTH, *AUTH_FOLDERS])
+@pytest.mark.parametrize("package", ["shared", "shared.events", "shared.rpc", AUTH, *AUTH_FOLDERS])
 def test_a_map_names_everything_in_its_folder(package: str) -> None:
     assert sorted(_mapped(package)) == sorted(_children(package))
 

@@ -20,7 +20,7 @@ from shared import context
 from shared.callers import OPERATOR, rpc_callers
 from shared.config import Environment
 from shared.context import Principal
-from shared.errors import ApplicationError, Invalid, Unavailable
+from shared.errors import ApplicationError, Unavailable, in_words
 from shared.ids import parse_id
 from shared.rpc.channel import Channel
 
@@ -79,12 +79,10 @@ async def ask(environment: Environment, service: str, call: MethodDescriptor, re
 
 def _words(failure: ApplicationError) -> str:
     """What the service says; when it says nothing, what gRPC says, for the operator may know addresses."""
-    fields = failure.fields if isinstance(failure, Invalid) else ()
-    named = [f"{each.field}: {each.detail}" for each in fields]
     cause = failure.__cause__
     if isinstance(failure, Unavailable) and isinstance(cause, aio.AioRpcError):
-        named.append(f"{cause.code().name}: {cause.details()}")
-    return "; ".join([f"{failure.detail} ({failure.code})", *named])
+        return f"{in_words(failure)}; {cause.code().name}: {cause.details()}"
+    return in_words(failure)
 
 
 def _print_calls(contract: ServiceDescriptor) -> None:

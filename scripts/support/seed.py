@@ -13,6 +13,7 @@ from scripts.support.opened_database import opened_database
 from scripts.support.sample_products import sample_products
 from scripts.support.settings import read_settings
 from services.inventory import main as inventory
+from services.inventory.domain.stock import Stock
 from services.inventory.repository import PostgresInventoryRepository
 from services.inventory.service import InventoryService
 from services.product import main as product
@@ -22,6 +23,7 @@ from services.product.service import ProductService
 from shared.config import Environment
 from shared.currency import CURRENCY_CODES, currency_of
 from shared.errors import Conflict
+from shared.events.outbox import Outbox
 
 PIECES = 100
 SEEDER = UUID(int=0)  # who has put them there, say the inventory's books
@@ -52,7 +54,8 @@ async def _seed_products(environment: Environment, verbose: bool) -> list[bool]:
     currency = currency_of(environment)
     async with opened_database(environment, product.NAME, product.MIGRATIONS) as database:
         products = ProductService(
-            PostgresProductRepository(database), product_rules(currency, CURRENCY_CODES)
+            PostgresProductRepository(database, Outbox(database, product.NAME)),
+            product_rules(currency, CURRENCY_CODES),
         )
         made = [await _load(products, *sample) for sample in sample_products(currency)]
     if verbose:
@@ -62,11 +65,12 @@ async def _seed_products(environment: Environment, verbose: bool) -> list[bool]:
 
 
 async def _seed_stock(environment: Environment) -> list[bool]:
-    """Whether there was none of each product."""
+    """Whether nobody had counted each product before."""
     product_ids = [product_id for product_id, _ in sample_products(currency_of(environment))]
     async with opened_database(environment, inventory.NAME, inventory.MIGRATIONS) as database:
-        stock = InventoryService(PostgresInventoryRepository(database), timedelta(0))
-        known = {each.product_id for each in await stock.get_all(product_ids)}
+        outbox = Outbox(database, inventory.NAME)
+        stock = InventoryService(PostgresInventoryRepository(database, outbox), timedelta(0))
+        known = {each.product_id for each in await stock.get_all(product_ids) if not _is_only_opened(each)}
         for product_id in set(product_ids) - known:
             await stock.count(product_id, PIECES, SEEDER)
     return [product_id not in known for product_id in product_ids]
@@ -78,6 +82,11 @@ async def _load(products: ProductService, product_id: UUID, details: ProductDeta
         return await products.create(details, product_id)
     except Conflict:
         return None
+
+
+def _is_only_opened(stock: Stock) -> bool:
+    """A running inventory has heard of the product already, maybe from us a moment ago."""
+    return (stock.on_hand, stock.version) == (0, 1)
 
 
 def _line(made: Product) -> str:

@@ -1,4 +1,4 @@
-"""The inventory over HTTP and gRPC: decode, ask the service, encode."""
+"""The inventory over HTTP, gRPC and the bus: decode, ask the service, encode."""
 
 from typing import Any
 from uuid import UUID
@@ -19,15 +19,17 @@ from shop.inventory.v1.inventory_pb2 import (
     ReserveRequest,
     ReserveResponse,
 )
-from shop.inventory.v1.inventory_pb2 import Stock as StockMessage
 from shop.inventory.v1.inventory_pb2_grpc import (
     InventoryServiceServicer,
     add_InventoryServiceServicer_to_server,
 )
+from shop.product.v1.events_pb2 import ProductCreated
 
 from services.inventory.domain.reservations import Item
 from services.inventory.domain.stock import STOCK_RULES, Stock
-from services.inventory.service import InventoryService
+from services.inventory.events import stock_message
+from services.inventory.service import InventoryService, StockOpening
+from shared.events.consumer import Subscription
 from shared.http.conditional import entity_tag, if_match, is_not_modified
 from shared.http.decoding import path_id, read_json
 from shared.http.messages import Request, Response, json_response
@@ -59,6 +61,15 @@ def inventory_calls(inventory: InventoryService) -> RpcService:
     return rpc_service(DESCRIPTOR, add_InventoryServiceServicer_to_server, InventoryCalls(inventory))
 
 
+def catalogue_subscription(opening: StockOpening) -> Subscription:
+    """Whatever comes into the catalogue is opened; what else becomes of it is none of our business."""
+
+    async def open_stock(event: ProductCreated) -> None:
+        await opening.open(read_id("product.product_id", event.product.product_id))
+
+    return Subscription("product", {ProductCreated: open_stock})
+
+
 class InventoryHandler:
     """What clients ask, one method a row."""
 
@@ -88,7 +99,7 @@ class InventoryCalls(InventoryServiceServicer):
     async def GetStock(self, request: GetStockRequest, _: object) -> GetStockResponse:  # noqa: N802
         """The stock that there is of the products asked for."""
         found = await self._inventory.get_all(read_ids("product_ids", request.product_ids))
-        return GetStockResponse(stock=map(_message, found))
+        return GetStockResponse(stock=map(stock_message, found))
 
     async def Reserve(self, request: ReserveRequest, _: object) -> ReserveResponse:  # noqa: N802
         """Set all items aside, or none."""
@@ -133,14 +144,3 @@ def _full(stock: Stock) -> Response:
 def _item(number: int, item: ReservationItem) -> Item:
     """The `number`-th of a request's items."""
     return Item(read_id(f"items[{number}].product_id", item.product_id), item.quantity)
-
-
-def _message(stock: Stock) -> StockMessage:
-    """Stock as other services see it."""
-    return StockMessage(
-        product_id=str(stock.product_id),
-        on_hand=stock.on_hand,
-        reserved=stock.reserved,
-        available=stock.available,
-        version=stock.version,
-    )

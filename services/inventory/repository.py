@@ -1,4 +1,4 @@
-"""Stock and reservations in PostgreSQL: rows ↔ domain.
+"""Stock and reservations in PostgreSQL: rows ↔ domain. What is recorded is reported, in the same transaction.
 
 Rows are locked in one order: the reservation's, then those of its stock, sorted by product. A statement sees
 what there was when it began, so what belongs to a row is read by another one, after the lock was granted.
@@ -16,12 +16,15 @@ from services.inventory.domain.reservations import (
     InventoryEvent,
     Item,
     Reservation,
+    ReservationEvent,
     StockReservationRefused,
     StockReserved,
 )
 from services.inventory.domain.stock import Movement, Stock, StockChanged
+from services.inventory.events import reports
 from shared.db.database import Database
 from shared.db.statements import Values, every, execute, now
+from shared.events.outbox import Outbox
 
 _GET_STOCK = "SELECT product_id, on_hand, reserved, version FROM stock WHERE product_id = ANY(%s)"
 _HOLD_STOCK = _GET_STOCK + " ORDER BY product_id FOR UPDATE"
@@ -63,8 +66,9 @@ _ADD_ITEMS = """
 class PostgresInventoryRepository:
     """The domain's InventoryRepository."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     def unit_of_work(self) -> AbstractAsyncContextManager[object]:
         """One transaction, which the other methods join."""
@@ -107,16 +111,20 @@ class PostgresInventoryRepository:
         return await self._reservations(_HOLD_DUE, [limit])
 
     async def record(self, event: InventoryEvent) -> None:
-        """Write the state that the event carries."""
+        """Write the state that the event carries, then the reports of it, while the rows are locked."""
         async with self._database.transaction():
             if isinstance(event, StockChanged):
                 await self._change_stock([event])
-                return
-            await execute(self._database, _CHANGE_RESERVATION, _row(event.reservation))
-            if isinstance(event, StockReserved | StockReservationRefused):
-                await self._add_items(event.reservation)
-            if event.changes:
-                await self._change_stock(event.changes)
+            else:
+                await self._change_reservation(event)
+            await self._outbox.add(reports(event))
+
+    async def _change_reservation(self, event: ReservationEvent) -> None:
+        await execute(self._database, _CHANGE_RESERVATION, _row(event.reservation))
+        if isinstance(event, StockReserved | StockReservationRefused):
+            await self._add_items(event.reservation)
+        if event.changes:
+            await self._change_stock(event.changes)
 
     async def _change_stock(self, changes: Sequence[StockChanged]) -> None:
         stock = [each.stock for each in changes]

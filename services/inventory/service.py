@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from services.inventory.domain.catalogue import Catalogue
 from services.inventory.domain.outcomes import (
     COMMIT_OUTCOMES,
     RELEASE_OUTCOMES,
@@ -22,6 +23,7 @@ from services.inventory.domain.reservations import (
 )
 from services.inventory.domain.stock import STOCK_RULES, Stock
 from shared.errors import NotFound
+from shared.events.rebuilt import Rebuilt, rebuild_from
 from shared.rules import check
 from shared.versions import VersionTest, any_version, require_version
 
@@ -132,3 +134,22 @@ class InventoryService:
             return reservation
         await self._repository.record(event)
         return event.reservation
+
+
+class StockOpening:
+    """Each product of the catalogue gets stock to begin with: none. All raise Unavailable as above."""
+
+    def __init__(self, repository: InventoryRepository) -> None:
+        self._repository = repository
+
+    async def open(self, product_id: UUID) -> bool:
+        """From now on there is stock of the product, if only 0 pieces. Whether there never was any before."""
+        async with self._repository.unit_of_work():
+            opened = (await self._repository.claim_stock(product_id)).opened()
+            if opened is not None:
+                await self._repository.record(opened)
+            return opened is not None
+
+    async def open_all(self, catalogue: Catalogue) -> Rebuilt:
+        """Open what is missing of all that `catalogue` has."""
+        return await rebuild_from(catalogue.every_product(), self.open)

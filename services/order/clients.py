@@ -1,14 +1,16 @@
 """What order asks other services, over gRPC: messages ↔ domain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import UUID
 
-from shop.product.v1.product_pb2 import GetProductsRequest, Product
+from shop.product.v1.product_pb2 import GetProductsRequest, ListProductsRequest, Product
 from shop.product.v1.product_pb2_grpc import ProductServiceStub
 
-from services.order.domain import Article
+from services.order.domain.articles import Article
 from shared.rpc.channel import Channel
 from shared.rpc.values import read_money
+
+PAGE_SECONDS = 10.0  # nobody waits for a snapshot
 
 
 class RemoteCatalogue:
@@ -25,6 +27,19 @@ class RemoteCatalogue:
         articles = map(_article, answer.products)
         return {article.product_id: article for article in articles}
 
+    async def every_article(self) -> AsyncIterator[Article]:
+        """Page by page, as large as product likes them."""
+        request = ListProductsRequest()
+        while True:
+            page = await self._channel.call(self._product.ListProducts, request, seconds=PAGE_SECONDS)
+            for product in page.products:
+                yield _article(product)
+            if not page.next_after_product_id:
+                return
+            request = ListProductsRequest(after_product_id=page.next_after_product_id)
+
 
 def _article(product: Product) -> Article:
-    return Article(UUID(product.product_id), product.name, read_money(product.price), product.archived)
+    return Article(
+        UUID(product.product_id), product.name, read_money(product.price), product.archived, product.version
+    )

@@ -1,23 +1,30 @@
-"""Orders over HTTP and gRPC: decode, ask the service, encode."""
+"""Orders over HTTP, gRPC and the bus: decode, ask the service, encode."""
 
 import json
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 from shop.order.v1.order_pb2 import DESCRIPTOR, GetOrderRequest, GetOrderResponse
-from shop.order.v1.order_pb2 import Order as OrderMessage
-from shop.order.v1.order_pb2 import OrderItem as OrderItemMessage
-from shop.order.v1.order_pb2 import OrderStatus as OrderStatusMessage
 from shop.order.v1.order_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
+from shop.product.v1.events_pb2 import (
+    ProductArchived,
+    ProductCreated,
+    ProductDescriptionChanged,
+    ProductNameChanged,
+    ProductPriceChanged,
+)
 
-from services.order.domain import Asker, Basket, Order, OrderItem, OrderStatus, WantedItem
-from services.order.service import OrderService
+from services.order.domain.articles import Article
+from services.order.domain.orders import Asker, Basket, Order, OrderItem, OrderStatus, WantedItem
+from services.order.events import order_message
+from services.order.service import CatalogueCopies, OrderService
 from shared import context
 from shared.context import Principal
 from shared.errors import NotFound
+from shared.events.consumer import Subscription
 from shared.http.decoding import path_id, read_json, read_query
 from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
@@ -27,8 +34,12 @@ from shared.idempotency import REPLAYED, ClaimedCall, IdempotentCalls
 from shared.middleware.authorize import user_id_of, users_only
 from shared.rpc.decoding import read_id
 from shared.rpc.server import RpcService, rpc_service
-from shared.rpc.values import money_message, timestamp
+from shared.rpc.values import read_money
 from shared.rules import Rule
+
+ProductEvent = (
+    ProductCreated | ProductNameChanged | ProductDescriptionChanged | ProductPriceChanged | ProductArchived
+)
 
 
 class ItemBody(Struct, forbid_unknown_fields=True):
@@ -115,12 +126,24 @@ class OrderCalls(OrderServiceServicer):
         if principal.is_anonymous:  # UNAUTHENTICATED would say that the calling service is not known
             raise NotFound("There is no such order.")
         order = await self._orders.get(order_id, _asker(principal))
-        return GetOrderResponse(order=_message(order))
+        return GetOrderResponse(order=order_message(order))
 
 
 def order_calls(orders: OrderService) -> RpcService:
     """The contract of orders, answered."""
     return rpc_service(DESCRIPTOR, add_OrderServiceServicer_to_server, OrderCalls(orders))
+
+
+def catalogue_subscription(copies: CatalogueCopies) -> Subscription:
+    """Whatever becomes of a product, its event carries all of it: that is what our copy is from then on.
+
+    A new description is none of our business, but its version is: a copy that has it is like the original.
+    """
+
+    async def keep(event: ProductEvent) -> None:
+        await copies.keep(_article(event))
+
+    return Subscription("product", dict.fromkeys(get_args(ProductEvent), keep))
 
 
 def _order_id(request: Request) -> UUID:
@@ -129,6 +152,13 @@ def _order_id(request: Request) -> UUID:
 
 def _asker(principal: Principal) -> Asker:
     return Asker(user_id_of(principal), "admin" in principal.roles)
+
+
+def _article(event: ProductEvent) -> Article:
+    """Raises Invalid."""
+    product = event.product
+    product_id = read_id("product.product_id", product.product_id)
+    return Article(product_id, product.name, read_money(product.price), product.archived, product.version)
 
 
 def _basket(body: NewOrderBody, asker: Asker) -> Basket:
@@ -165,26 +195,3 @@ def _item_view(item: OrderItem, names: Mapping[UUID, str]) -> dict[str, Any]:
         "quantity": item.quantity,
         "unit_price": item.unit_price,
     }
-
-
-def _message(order: Order) -> OrderMessage:
-    """An order as other services see it."""
-    return OrderMessage(
-        order_id=str(order.order_id),
-        user_id=str(order.user_id),
-        status=OrderStatusMessage.Value(f"ORDER_STATUS_{order.status}"),
-        reason=order.reason,
-        items=map(_item_message, order.items),
-        total=money_message(order.total),
-        version=order.version,
-        placed_at=timestamp(order.placed_at),
-    )
-
-
-def _item_message(item: OrderItem) -> OrderItemMessage:
-    return OrderItemMessage(
-        product_id=str(item.product_id),
-        product_name=item.product_name,
-        quantity=item.quantity,
-        unit_price=money_message(item.unit_price),
-    )

@@ -4,15 +4,20 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from services.order.clients import RemoteCatalogue
-from services.order.domain import order_rules
-from services.order.handler import order_calls, order_routes
-from services.order.repository import PostgresOrderRepository
-from services.order.service import OrderService
+from services.order.domain.orders import order_rules
+from services.order.handler import catalogue_subscription, order_calls, order_routes
+from services.order.repository import PostgresArticleRepository, PostgresOrderRepository
+from services.order.service import CatalogueCopies, OrderService
 from shared.config import Environment
 from shared.currency import CURRENCY_CODES, currency_of
 from shared.db.database import Database
 from shared.db.idempotency_keys import IdempotencyKeys
 from shared.duties import keep_up
+from shared.events.consumer import Consumer
+from shared.events.outbox import Outbox
+from shared.events.rebuilt import Rebuilt
+from shared.events.relay import Relay
+from shared.events.transports import open_bus
 from shared.idempotency import IdempotentCalls
 from shared.rpc.channel import Channel
 from shared.runtime import Readiness, forever, run
@@ -24,23 +29,46 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def main(environment: Environment) -> None:
-    """Take orders until told to stop. The product service need not be there at the start."""
+    """Take orders until told to stop, report them, and keep copies of the catalogue.
+
+    Neither the product service nor the bus need be there: reports wait in the outbox, copies stay as they
+    are.
+    """
     settings = ServiceSettings.read(environment, NAME)
     currency = currency_of(environment)
     rules = order_rules(currency, CURRENCY_CODES)
     readiness = Readiness()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url, MIGRATIONS))
+        bus = await stack.enter_async_context(open_bus(environment, database))
         product = await stack.enter_async_context(Channel.read(environment, NAME, "product"))
         readiness.require("database", database.check)
-        keys = IdempotencyKeys(database)
-        orders = OrderService(PostgresOrderRepository(database), RemoteCatalogue(product), rules, currency)
+        keys, outbox, consumer = IdempotencyKeys(database), Outbox(database, NAME), consumer_of(database)
+        repository = PostgresOrderRepository(database, outbox)
+        orders = OrderService(repository, RemoteCatalogue(product), rules, currency)
 
-        upkeep = keep_up(database.wait_until_migrated, [keys.upkeep()])
+        await stack.enter_async_context(background(Relay(database, bus, NAME).run(), "relay"))
+        await stack.enter_async_context(background(consumer.run(bus), "consumer"))
+        duties = [keys.upkeep(), outbox.upkeep(), *consumer.upkeep(bus)]
+        upkeep = keep_up(database.wait_until_migrated, duties)
         await stack.enter_async_context(background(upkeep, "upkeep"))
         routes = order_routes(orders, IdempotentCalls(keys), rules)
         await stack.enter_async_context(serve_service(settings, routes, readiness, [order_calls(orders)]))
         await forever()
+
+
+def consumer_of(database: Database) -> Consumer:
+    """What takes in other services' events."""
+    return Consumer(database, NAME, [catalogue_subscription(_copies(database))])
+
+
+async def rebuild(database: Database, product: Channel) -> Rebuilt:
+    """Compare all copies with the catalogue, and mend those that are different. Raises Unavailable."""
+    return await _copies(database).rebuild(RemoteCatalogue(product))
+
+
+def _copies(database: Database) -> CatalogueCopies:
+    return CatalogueCopies(PostgresArticleRepository(database))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Orders in PostgreSQL: rows ↔ domain."""
+"""Orders and articles in PostgreSQL: rows ↔ domain.
+
+What is recorded of orders is reported, in the same transaction.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,10 +12,13 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.order.domain import Order, OrderEvent, OrderItem, OrderPlaced, OrderStatus
+from services.order.domain.articles import Article
+from services.order.domain.orders import Order, OrderEvent, OrderItem, OrderPlaced, OrderStatus
+from services.order.events import reports
 from shared.db.database import Database
 from shared.db.statements import PAST_THE_NEWEST, every, execute
 from shared.errors import Conflict
+from shared.events.outbox import Outbox
 from shared.money import Money
 
 _SELECT = """
@@ -27,8 +33,9 @@ _PAGE_OF_USER = (
     WHERE user_id = %(user_id)s AND order_id < %(after)s ORDER BY order_id DESC LIMIT %(limit)s"""
 )
 _ITEMS = """
-    SELECT order_id, product_id, product_name, quantity, order_items.amount, currency
-    FROM order_items JOIN orders USING (order_id)
+    SELECT order_id, product_id, coalesce(articles.name, product_name), quantity,
+        order_items.amount, orders.currency
+    FROM order_items JOIN orders USING (order_id) LEFT JOIN articles USING (product_id)
     WHERE order_id = ANY(%s) ORDER BY order_id, position"""
 
 _INSERT = """
@@ -40,12 +47,25 @@ _INSERT_ITEMS = """
 _UPDATE = """
     UPDATE orders SET (status, reason, version, changed_at) = (%s, %s, %s, now()) WHERE order_id = %s"""
 
+# Events and snapshots may come in any order, and each any number of times.
+_KEEP_ARTICLE = """
+    INSERT INTO articles (product_id, name, amount, currency, archived, version)
+    VALUES (%s, %s, %s, %s, %s, %s)
+    ON CONFLICT (product_id) DO UPDATE
+    SET (name, amount, currency, archived, version, changed_at)
+      = (excluded.name, excluded.amount, excluded.currency, excluded.archived, excluded.version, now())
+    WHERE articles.version <= excluded.version
+      AND (articles.name, articles.amount, articles.currency, articles.archived, articles.version)
+        IS DISTINCT FROM
+          (excluded.name, excluded.amount, excluded.currency, excluded.archived, excluded.version)"""
+
 
 class PostgresOrderRepository:
     """The domain's OrderRepository."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     def unit_of_work(self) -> AbstractAsyncContextManager[object]:
         """One transaction, which the other methods join."""
@@ -66,20 +86,23 @@ class PostgresOrderRepository:
         return await self._with_items(await every(self._database, query, values))
 
     async def record(self, event: OrderEvent) -> None:
-        """Write the state that the event carries."""
-        if isinstance(event, OrderPlaced):
-            await self._insert(event.order)
-            return
-        order = event.order
-        await execute(self._database, _UPDATE, [order.status, order.reason, order.version, order.order_id])
+        """Write the state that the event carries, then the report of it, while the row is locked."""
+        async with self._database.transaction():
+            if isinstance(event, OrderPlaced):
+                await self._insert(event.order)
+            else:
+                await self._update(event.order)
+            await self._outbox.add(reports(event))
 
     async def _insert(self, order: Order) -> None:
-        async with self._database.transaction():
-            try:
-                await execute(self._database, _INSERT, _row(order))
-            except psycopg.errors.UniqueViolation as taken:
-                raise Conflict("There is an order with this identifier already.") from taken
-            await execute(self._database, _INSERT_ITEMS, _columns(order))
+        try:
+            await execute(self._database, _INSERT, _row(order))
+        except psycopg.errors.UniqueViolation as taken:
+            raise Conflict("There is an order with this identifier already.") from taken
+        await execute(self._database, _INSERT_ITEMS, _columns(order))
+
+    async def _update(self, order: Order) -> None:
+        await execute(self._database, _UPDATE, [order.status, order.reason, order.version, order.order_id])
 
     async def _one(self, query: str, order_id: UUID) -> Order | None:
         found = await self._with_items(await every(self._database, query, [order_id]))
@@ -91,6 +114,19 @@ class PostgresOrderRepository:
         for order_id, *columns in await every(self._database, _ITEMS, [[row[0] for row in rows]]):
             items[order_id].append(_item(columns))
         return [_order(row, items[row[0]]) for row in rows]
+
+
+class PostgresArticleRepository:
+    """The domain's ArticleRepository."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, article: Article) -> bool:
+        """In one statement, so that of several that come at once the newest stays."""
+        price = (article.price.amount, article.price.currency)
+        values = [article.product_id, article.name, *price, article.archived, article.version]
+        return await execute(self._database, _KEEP_ARTICLE, values) == 1
 
 
 def _order(row: TupleRow, items: Sequence[OrderItem]) -> Order:

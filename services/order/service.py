@@ -1,15 +1,18 @@
-"""What can be done with orders. Each write reads as: find, decide, record."""
+"""What can be done with orders, and with our copies of the catalogue.
+
+Each write to an order reads as: find, decide, record.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from services.order.domain import (
+from services.order.domain.articles import Article, ArticleRepository, Catalogue
+from services.order.domain.orders import (
     REQUESTED,
     Asker,
     Basket,
-    Catalogue,
     Order,
     OrderPlaced,
     OrderRepository,
@@ -18,6 +21,7 @@ from services.order.domain import (
     refuse_repeated_products,
 )
 from shared.errors import DeadlineExceeded, NotFound, Unavailable
+from shared.events.rebuilt import Rebuilt, rebuild_from
 from shared.ids import new_id
 from shared.paging import Page, page_of
 from shared.rules import Rule, check
@@ -80,7 +84,7 @@ class OrderService:
         return _visible(await self._repository.get(order_id), asker)
 
     async def names(self, order: Order) -> Names:
-        """What its products are called now; while the catalogue is away, what they were called then."""
+        """What its products are called now; while the catalogue is away, what our copies call them."""
         copy = {item.product_id: item.product_name for item in order.items}
         try:
             articles = await self._catalogue.articles(list(copy), NAMES_SECONDS)
@@ -105,6 +109,21 @@ class OrderService:
                 return order
             await self._repository.record(cancelled)
             return cancelled.order
+
+
+class CatalogueCopies:
+    """Our copies of the catalogue's articles. All raise Unavailable while the repository does."""
+
+    def __init__(self, articles: ArticleRepository) -> None:
+        self._articles = articles
+
+    async def keep(self, article: Article) -> bool:
+        """Have `article` as our copy, unless ours is newer. Whether anything is different from before."""
+        return await self._articles.keep(article)
+
+    async def rebuild(self, catalogue: Catalogue) -> Rebuilt:
+        """Compare all copies with `catalogue`, and mend those that are different. Raises Unavailable."""
+        return await rebuild_from(catalogue.every_article(), self._articles.keep)
 
 
 def _visible(order: Order | None, asker: Asker) -> Order:

@@ -55,7 +55,7 @@ class Product:
         product = replace(self, **_tidied(change))
         if product == self:
             return None
-        return ProductChanged(replace(product, version=self.version + 1))
+        return ProductChanged(replace(product, version=self.version + 1), former=self)
 
     def archive(self) -> "ProductArchived | None":
         """Archiving twice is archiving once."""
@@ -79,6 +79,7 @@ class ProductChanged:
     """Name, description or price is another than before."""
 
     product: Product
+    former: Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,5 +188,8 @@ class ProductRepository(Protocol):
         Only those whose searchable text contains `key`; every one does when it is empty.
         """
 
+    async def page_of_all(self, after: UUID | None, limit: int) -> list[Product]:
+        """Up to `limit` products, archived or not, oldest first, from the one after `after` on."""
+
     async def record(self, event: ProductEvent) -> None:
-        """Make `event` true. Raises Conflict when a product is created that exists."""
+        """Make `event` true, and report it. Raises Conflict when a product is created that exists."""

@@ -5,12 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
-from shop.product.v1.product_pb2 import DESCRIPTOR, GetProductsRequest, GetProductsResponse
-from shop.product.v1.product_pb2 import Product as ProductMessage
+from shop.product.v1.product_pb2 import (
+    DESCRIPTOR,
+    GetProductsRequest,
+    GetProductsResponse,
+    ListProductsRequest,
+    ListProductsResponse,
+)
 from shop.product.v1.product_pb2_grpc import ProductServiceServicer, add_ProductServiceServicer_to_server
 
 from services.product.domain import Product, ProductChange, ProductDetails, search_fault
+from services.product.events import product_message
 from services.product.service import ProductService
+from shared.errors import FieldError
 from shared.http.conditional import entity_tag, if_match, is_not_modified
 from shared.http.decoding import path_id, read_json, read_query
 from shared.http.messages import Request, Response, json_response
@@ -18,10 +25,11 @@ from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
 from shared.http.routing import Route
 from shared.middleware.authorize import authorize
-from shared.rpc.decoding import read_ids
+from shared.rpc.decoding import read_id, read_ids
 from shared.rpc.server import RpcService, rpc_service
-from shared.rpc.values import money_message
-from shared.rules import Rule
+from shared.rules import Rule, refuse
+
+MOST_PRODUCTS, USUAL_PRODUCTS = 200, 100  # in a page of ListProducts; what the contract says
 
 
 class NewProductBody(Struct, forbid_unknown_fields=True):
@@ -112,7 +120,16 @@ class ProductCalls(ProductServiceServicer):
     async def GetProducts(self, request: GetProductsRequest, _: object) -> GetProductsResponse:  # noqa: N802
         """The products that there are of those asked for."""
         found = await self._products.get_all(read_ids("product_ids", request.product_ids))
-        return GetProductsResponse(products=map(_message, found))
+        return GetProductsResponse(products=map(product_message, found))
+
+    async def ListProducts(self, request: ListProductsRequest, _: object) -> ListProductsResponse:  # noqa: N802
+        """A page of all products, archived or not."""
+        after = read_id("after_product_id", request.after_product_id) if request.after_product_id else None
+        page = await self._products.go_through(after, _page_size(request.page_size))
+        next_after = "" if page.next is None else str(page.next)
+        return ListProductsResponse(
+            products=map(product_message, page.items), next_after_product_id=next_after
+        )
 
 
 def product_calls(products: ProductService) -> RpcService:
@@ -122,6 +139,13 @@ def product_calls(products: ProductService) -> RpcService:
 
 def _product_id(request: Request) -> UUID:
     return path_id(request, "product_id", "There is no such product.")
+
+
+def _page_size(given: int) -> int:
+    """Raises Invalid."""
+    if not 0 <= given <= MOST_PRODUCTS:
+        refuse([FieldError("page_size", f"Must be from 0 to {MOST_PRODUCTS}, not {given}")])
+    return given or USUAL_PRODUCTS
 
 
 def _view(product: Product) -> dict[str, Any]:
@@ -134,18 +158,6 @@ def _view(product: Product) -> dict[str, Any]:
         "version": product.version,
         "archived": product.archived,
     }
-
-
-def _message(product: Product) -> ProductMessage:
-    """A product as other services see it."""
-    return ProductMessage(
-        product_id=str(product.product_id),
-        name=product.name,
-        description=product.description,
-        price=money_message(product.price),
-        version=product.version,
-        archived=product.archived,
-    )
 
 
 def _full(status: int, product: Product, *headers: tuple[str, str]) -> Response:

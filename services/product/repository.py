@@ -1,4 +1,4 @@
-"""Products in PostgreSQL: rows ↔ domain."""
+"""Products in PostgreSQL: rows ↔ domain. What is recorded is reported, in the same transaction."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,10 +8,14 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from services.product.domain import Product, ProductCreated, ProductEvent, searchable_text
+from services.product.events import reports
 from shared.db.database import Database
 from shared.db.statements import PAST_THE_NEWEST, every, execute, one
 from shared.errors import Conflict
+from shared.events.outbox import Outbox
 from shared.money import Money
+
+_BEFORE_THE_OLDEST = UUID(int=0)
 
 _SELECT = """
     SELECT product_id, name, description, amount, currency, version, archived
@@ -19,6 +23,7 @@ _SELECT = """
 _GET = _SELECT + " WHERE product_id = %s"
 _GET_ALL = _SELECT + " WHERE product_id = ANY(%s)"
 _LOCK = _GET + " FOR UPDATE"
+_PAGE_OF_ALL = _SELECT + " WHERE product_id > %s ORDER BY product_id LIMIT %s"
 
 _ON_OFFER = _SELECT + " WHERE NOT archived AND product_id < %(after)s"
 _IN_ORDER = " ORDER BY product_id DESC LIMIT %(limit)s"
@@ -41,8 +46,9 @@ _UPDATE = """
 class PostgresProductRepository:
     """The domain's ProductRepository."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     def unit_of_work(self) -> AbstractAsyncContextManager[object]:
         """One transaction, which the other methods join."""
@@ -65,8 +71,18 @@ class PostgresProductRepository:
         values = {"key": key, "after": after or PAST_THE_NEWEST, "limit": limit}
         return [_product(row) for row in await every(self._database, _SEARCH if key else _PAGE, values)]
 
+    async def page_of_all(self, after: UUID | None, limit: int) -> list[Product]:
+        """By keyset, along the primary key."""
+        values = [after or _BEFORE_THE_OLDEST, limit]
+        return [_product(row) for row in await every(self._database, _PAGE_OF_ALL, values)]
+
     async def record(self, event: ProductEvent) -> None:
-        """Write the state that the event carries."""
+        """Write the state that the event carries, then what is reported of it, while the row is locked."""
+        async with self._database.transaction():
+            await self._write(event)
+            await self._outbox.add(reports(event))
+
+    async def _write(self, event: ProductEvent) -> None:
         statement = _INSERT if isinstance(event, ProductCreated) else _UPDATE
         try:
             await execute(self._database, statement, _row(event.product))

@@ -39,6 +39,11 @@ class ProductService:
         """Those of `product_ids` that there are, archived or not."""
         return await self._repository.get_all(product_ids)
 
+    async def go_through(self, after: UUID | None = None, limit: int = 100) -> Page[Product]:
+        """All products, archived or not, oldest first."""
+        found = await self._repository.page_of_all(after, limit + 1)
+        return page_of(found, limit, lambda product: product.product_id)
+
     async def create(self, details: ProductDetails, product_id: UUID | None = None) -> Product:
         """A new product. Raises Invalid; Conflict when `product_id` is given and taken."""
         check(fields(details), self._rules)

@@ -2,7 +2,7 @@
 
 `transaction()` is the unit of work. It lives in a context variable, so repository, outbox and inbox join the
 one that their caller has opened without ever being handed a connection. `connection()` is for one statement,
-which PostgreSQL makes a transaction of its own when there is none to join.
+which PostgreSQL makes a transaction of its own when there is none to join. `session()` is for what lasts.
 
 Entering the block never waits for the server. Migrations run in the background until they have succeeded;
 before that, and whenever the server is away, every call raises Unavailable, and `check` says why.
@@ -10,10 +10,10 @@ before that, and whenever the server is away, every call raises Unavailable, and
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +37,8 @@ from shared.tasks import background
 
 POOL_SIZE = 10  # PostgreSQL allows 100 connections by default; ten processes share them
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.1, 2.0  # between attempts to migrate, doubling
+SESSION_SECONDS = 15  # a session is used every few seconds; one that is not has lost its process, or its host
+_OWN_SESSION = f"SET idle_session_timeout = '{SESSION_SECONDS}s'".encode()
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class _Transaction:
     database: "Database"
     task: "asyncio.Task[Any] | None"
     connection: Connection
+    afterwards: "list[Callable[[], None]]" = field(default_factory=list)
 
 
 _current: ContextVar[_Transaction | None] = ContextVar("database_transaction", default=None)
@@ -89,12 +92,16 @@ class Database:
         if (joined := self._joinable()) is not None:
             yield joined
             return
-        async with self._checked_out() as connection, connection.transaction():
-            token = _current.set(_Transaction(self, asyncio.current_task(), connection))
-            try:
-                yield connection
-            finally:
-                _current.reset(token)
+        async with self._checked_out() as connection:
+            opened = _Transaction(self, asyncio.current_task(), connection)
+            async with connection.transaction():
+                token = _current.set(opened)
+                try:
+                    yield connection
+                finally:
+                    _current.reset(token)
+            for act in opened.afterwards:
+                act()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -104,6 +111,28 @@ class Database:
             return
         async with self._checked_out() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """A connection of the block's own, outside the pool: for LISTEN, and for locks that last.
+
+        The server ends it, and with it its locks, when nothing has come over it for SESSION_SECONDS: whoever
+        was frozen for longer finds it closed. Raises Unavailable, also for the block's own OperationalErrors.
+        """
+        if not self.is_migrated:
+            raise Unavailable("The database is not ready yet.", retry_after=RETRY_AFTER_SECONDS)
+        with database_errors():
+            async with await connect(self._url) as connection:
+                await connection.execute(_OWN_SESSION)
+                yield connection
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Call `act` once the transaction that this task is in has been committed; now, if it is in none."""
+        current = _current.get()
+        if current is None or self._joinable() is None:
+            act()
+        else:
+            current.afterwards.append(act)
 
     async def check(self) -> None:
         """For Readiness: raises Unavailable, whose detail tells the operator why, until calls would work.

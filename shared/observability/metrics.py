@@ -129,6 +129,35 @@ RPC_CALLED = Histogram(
     registry=None,
 )
 RPC_TRIED_AGAIN = Counter("rpc_client_retries", "gRPC calls that were tried again", ["method"], registry=None)
+OUTBOX_ROWS = Gauge("outbox_rows", "Events in the outbox that are not published yet", registry=None)
+OUTBOX_AGE = Gauge("outbox_oldest_seconds", "Age of the oldest of those; 0 without any", registry=None)
+EVENTS_PUBLISHED = Counter("events_published", "Events put on the bus", ["topic"], registry=None)
+PUBLISHING_DELAY = Histogram(
+    "events_publishing_delay_seconds",
+    "From an event's row in the outbox to the bus",
+    buckets=LATENCY_BUCKETS,
+    registry=None,
+)
+EVENTS_HANDLED = Counter(
+    "events_handled",
+    "Events that came: applied, already (it had come before), ignored (no concern of this consumer), parked",
+    ["consumer", "topic", "outcome"],
+    registry=None,
+)
+EVENT_DELAY = Histogram(
+    "events_applied_delay_seconds",
+    "From what happened to its effect in this consumer",
+    ["consumer"],
+    buckets=(*LATENCY_BUCKETS, 60, 600),  # a consumer that was away has much to catch up with
+    registry=None,
+)
+EVENTS_TRIED_AGAIN = Counter(
+    "events_retries", "Attempts at an event after the first", ["consumer", "reason"], registry=None
+)
+DEAD_LETTERS = Gauge("events_dead_letters", "Events that are parked", ["consumer"], registry=None)
+CONSUMER_LAG = Gauge(
+    "events_consumer_lag", "Events that a consumer has not handled yet", ["consumer", "topic"], registry=None
+)
 _exposed: set[Collector] = set()
 
 

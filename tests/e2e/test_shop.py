@@ -25,6 +25,7 @@ from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
 from tests.waiting import until
 
 PASSWORD = "correct horse battery staple"
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 SECONDS = 20.0  # for a call where its speed is not the subject
 
 
@@ -107,9 +108,14 @@ def frozen(system: System, name: str) -> Iterator[None]:
 # Stock
 
 
+def test_a_new_product_has_none_in_stock(system: System, admin: Person) -> None:
+    target = f"/inventory/{make_product(admin)}"
+    until(lambda: admin.client.get(target).status == 200, SECONDS, "its stock", system.log)
+    assert admin.client.get(target).json["on_hand"] == 0
+
+
 def test_stock_is_set_by_admins_and_seen_by_all(admin: Person, shopper: Person, kettle: str) -> None:
     target = f"/inventory/{kettle}"
-    assert shopper.client.get(target).status == 404
     assert shopper.ask("PUT", target, {"on_hand": 5}).status == 403
     assert admin.ask("PUT", target, {"on_hand": 5}).status == 200
     seen = shopper.client.get(target)
@@ -285,3 +291,23 @@ def test_every_service_has_its_operations(system: System, service: str) -> None:
     assert operator.get("/readyz").json == {"status": "ready"}
     assert b"rpc_server_duration_seconds" in operator.get("/metrics").body
     assert operator.get("/anything").status == 401
+
+
+# Events
+
+
+def test_a_rename_reaches_the_list_of_orders(system: System, admin: Person, shopper: Person) -> None:
+    product_id = make_product(admin, "Kettle")
+    order_id = shopper.order((product_id, 1)).json["order_id"]
+
+    trace = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
+    assert admin.ask("PATCH", f"/products/{product_id}", {"name": "Teapot"}, **trace).status == 200
+
+    def name_in_the_list() -> object:
+        orders = shopper.ask("GET", "/orders").json["items"]
+        [item] = next(each for each in orders if each["order_id"] == order_id)["items"]
+        return item["product_name"]
+
+    until(lambda: name_in_the_list() == "Teapot", SECONDS, "the new name in the list", system.log)
+    traced = [line for line in system.log().splitlines() if TRACE_ID in line]
+    assert any("event applied" in line and "order.1" in line for line in traced), traced

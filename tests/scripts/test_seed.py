@@ -1,16 +1,24 @@
+import asyncio
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from scripts.support.sample_products import sample_products
+from services.inventory import main as inventory
+from services.inventory.repository import PostgresInventoryRepository
+from services.inventory.service import StockOpening
 from services.product.domain import fields, product_rules
 from shared.config import CHECKOUT, Secret
 from shared.currency import CURRENCY_CODES
+from shared.events.outbox import Outbox
 from shared.rules import check
 from tests.engines import Engines
+from tests.services.databases import opened
 
 NOWHERE = Secret("postgresql://product:hunter2@127.0.0.1:1/product")
 
@@ -46,6 +54,22 @@ def test_seeding_twice_is_seeding_once(engines: Engines, tmp_path: Path) -> None
         assert connection.execute("SELECT count(*) FROM products").fetchone() == (200,)
     with psycopg.connect(stock.value) as connection:
         assert connection.execute("SELECT DISTINCT on_hand, reserved FROM stock").fetchall() == [(100, 0)]
+
+
+def test_products_that_the_inventory_has_heard_of_get_their_stock(engines: Engines, tmp_path: Path) -> None:
+    stock = engines.new_database()
+    product_ids = [product_id for product_id, _ in sample_products("KRW")]
+    asyncio.run(_open(stock, product_ids[:2]))
+    done = _seed(engines.new_database(), stock, tmp_path)
+    assert done.stdout.endswith("stock: 200 new, 0 already there\n")
+
+
+async def _open(url: Secret, product_ids: Sequence[UUID]) -> None:
+    async with opened(url, inventory.MIGRATIONS) as database:
+        outbox = Outbox(database, inventory.NAME)
+        opening = StockOpening(PostgresInventoryRepository(database, outbox))
+        for product_id in product_ids:
+            await opening.open(product_id)
 
 
 def test_every_new_product_is_listed_on_request(engines: Engines, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from shared.rpc.channel import Channel
 from shared.tasks import background
 
 START_SECONDS = 20.0
+NO_BUS = "redis://127.0.0.1:1"  # where nobody listens: a service does without, unless a test is about events
 ADMIN = Principal(
     "018cc251-f400-7000-8000-0000000000ad",
     "session",
@@ -87,6 +88,7 @@ async def running(
         "PLAINSTACK_HOME": str(home),
         "PORT_BASE": str(free_port_base()),
         f"DATABASE_URL_{name.upper()}": database_url.value,
+        "EVENTS_URL": NO_BUS,
         **keys,
         **settings,
     }

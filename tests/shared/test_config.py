@@ -81,6 +81,47 @@ def test_addresses_follow_from_the_port_base_unless_given(tmp_path: Path) -> Non
     assert settings.redis_url().value == "redis://elsewhere:1"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p@elsewhere:1/2",
+        "rediss://elsewhere",
+        "kafka://127.0.0.1:8092",
+        "kafka://one:9092,[::1]:9093,three.internal:9094",
+    ],
+)
+def test_events_go_where_their_url_says(url: str) -> None:
+    assert environment(EVENTS_URL=f" {url} ", REDIS_URL="redis://store:1").events_url() == Secret(url)
+
+
+def test_events_go_through_the_store_unless_they_have_a_url() -> None:
+    settings = environment(EVENTS_URL=" ", REDIS_URL="redis://store:1")
+    assert settings.events_url() == settings.redis_url()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "kafka://",
+        "kafka://password",
+        "kafka://one:9092,",
+        "kafka://one:9092, two:9093",
+        "kafka://one:9092,password:0",
+        "kafka://one:9092/password",
+        "kafka://user:password@one:9092",
+        "KAFKA://one:9092",
+        "one:9092",
+        "amqp://user:password@one:9092",
+        "redis://:password@",
+        "redis://:password@one:99999",
+    ],
+)
+def test_a_bad_url_for_events_names_its_key_and_shows_no_password(bad: str) -> None:
+    with pytest.raises(ConfigError, match=r"^EVENTS_URL: must be a URL like \w+://host:port") as caught:
+        environment(EVENTS_URL=bad).events_url()
+    assert "password" not in str(caught.value)
+
+
 def test_an_identity_key_is_named_by_caller_and_callee(tmp_path: Path) -> None:
     assert environment(IDENTITY_KEY_GATEWAY_AUTH="k1:x").identity_key("gateway", "auth") == Secret("k1:x")
     with pytest.raises(ConfigError, match="IDENTITY_KEY_ORDER_PAYMENT"):

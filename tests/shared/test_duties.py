@@ -27,7 +27,7 @@ async def test_no_failure_ends_a_duty(
         async with background(repeatedly(Duty("test", work, 0.001)), "test"), asyncio.timeout(5):
             await done.wait()
     messages = [record.getMessage() for record in caplog.records if record.name == duties.__name__]
-    assert messages == ["upkeep fails", "upkeep fails unexpectedly", "upkeep fails", "upkeep works again"]
+    assert messages == ["upkeep fails", "fails unexpectedly", "upkeep fails", "upkeep works again"]
 
 
 async def test_duties_begin_once_what_they_need_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.tasks import background, cancel, spawn
+from shared.tasks import background, cancel, spawn, together
 
 
 async def test_a_failure_is_logged_with_the_name_of_its_task(caplog: pytest.LogCaptureFixture) -> None:
@@ -22,3 +22,36 @@ async def test_cancelling_is_no_failure(caplog: pytest.LogCaptureFixture) -> Non
     assert task.cancelled()
     await cancel(task)
     assert not caplog.records
+
+
+async def test_together_ends_with_the_first_failure() -> None:
+    ends: list[str] = []
+
+    async def wait(name: str) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ends.append(name)
+
+    async def fail() -> None:
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        await together(wait("a"), fail(), wait("b"))
+    assert ends == ["a", "b"]
+
+
+async def test_together_ends_when_all_have_ended_or_it_is_cancelled() -> None:
+    await together(asyncio.sleep(0), asyncio.sleep(0))
+    ends: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ends.append("left")
+
+    async with background(together(wait(), wait()), "together"):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert ends == ["left", "left"]

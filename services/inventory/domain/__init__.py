@@ -6,4 +6,5 @@ what has changed as it then is, or None when nothing happens. Whoever records th
 stock         how much there is of a product, and the books that add up to it
 outcomes      what can become of a reservation, and what each command answers then
 reservations  goods set aside together, and what becomes of them
+catalogue     where products come from
 """

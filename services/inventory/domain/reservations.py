@@ -212,4 +212,4 @@ class InventoryRepository(Protocol):
         """Up to `limit` whose time has run out, the longest ago first; not those that someone else holds."""
 
     async def record(self, event: InventoryEvent) -> None:
-        """Make `event` true. Reservation and stock that it concerns must be held."""
+        """Make `event` true and have others told. Reservation and stock that it concerns must be held."""

@@ -47,6 +47,10 @@ class Stock:
         """How many can be had."""
         return self.on_hand - self.reserved
 
+    def opened(self) -> "StockChanged | None":
+        """The product is new in the catalogue, and there is none of it yet."""
+        return None if self.version else StockChanged(self._then(self.on_hand, self.reserved))
+
     def counted(self, on_hand: int, by: UUID) -> "StockChanged | None":
         """An admin says how many there are. Raises Conflict when more than that are set aside."""
         if on_hand < self.reserved:

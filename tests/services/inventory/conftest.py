@@ -5,11 +5,12 @@ import pytest
 
 from services.inventory.domain.reservations import InventoryRepository
 from services.inventory.domain.stock import Movement, MovementReason
-from services.inventory.main import MIGRATIONS
+from services.inventory.main import MIGRATIONS, NAME
 from services.inventory.repository import PostgresInventoryRepository
-from services.inventory.service import InventoryService
+from services.inventory.service import InventoryService, StockOpening
 from shared.config import Secret
 from shared.db.database import Database
+from shared.events.outbox import Outbox
 from tests.services.databases import opened
 from tests.services.inventory.memory_repository import MemoryInventoryRepository
 
@@ -24,6 +25,10 @@ async def database(database_url: Secret, is_race: bool) -> AsyncIterator[Databas
         yield database
 
 
+def inventory_in(database: Database) -> PostgresInventoryRepository:
+    return PostgresInventoryRepository(database, Outbox(database, NAME))
+
+
 @pytest.fixture
 def memory() -> MemoryInventoryRepository:
     return MemoryInventoryRepository()
@@ -35,12 +40,18 @@ def repository(request: pytest.FixtureRequest) -> InventoryRepository:
     if request.param == "memory":
         kept: MemoryInventoryRepository = request.getfixturevalue("memory")
         return kept
-    return PostgresInventoryRepository(request.getfixturevalue("database"))
+    return inventory_in(request.getfixturevalue("database"))
 
 
 @pytest.fixture
 def inventory(repository: InventoryRepository) -> InventoryService:
     return InventoryService(repository, LIFETIME)
+
+
+@pytest.fixture
+def opening(repository: InventoryRepository) -> StockOpening:
+    """The same inventory to the catalogue's events."""
+    return StockOpening(repository)
 
 
 @pytest.fixture

@@ -54,6 +54,12 @@ def test_what_is_set_aside_is_not_available() -> None:
     assert Stock(TEA).available == 0
 
 
+def test_what_is_new_is_opened_and_nothing_else() -> None:
+    assert Stock(TEA).opened() == StockChanged(Stock(TEA, version=1))
+    assert Stock(TEA, version=1).opened() is None
+    assert STOCK[TEA].opened() is None
+
+
 @pytest.mark.parametrize("on_hand", [5, 9, 11, MAX_ON_HAND])
 def test_a_count_is_a_movement(on_hand: int) -> None:
     moved = Movement(TEA, on_hand - 10, on_hand, MovementReason.SET, ADMIN)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -10,11 +11,17 @@ import pytest
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 
-from services.inventory.main import NAME, main
+from services.inventory.main import MIGRATIONS, NAME, main, rebuild
+from services.product.main import NAME as PRODUCT
+from services.product.main import main as product_main
 from shared.config import Secret
 from shared.context import ANONYMOUS
 from shared.errors import Conflict, Invalid, Unavailable
-from tests.services.running import ADMIN, RunningService, running
+from shared.events.rebuilt import Rebuilt
+from tests.engines import Engines
+from tests.services.databases import opened
+from tests.services.running import ADMIN, NO_BUS, RunningService, running
+from tests.shared.auth.valkey import Valkey
 from tests.waiting import eventually
 
 TEA, ORDER, OTHER = (str(UUID(int=number)) for number in (1, 1001, 1002))
@@ -82,6 +89,55 @@ async def test_what_nobody_commits_is_given_back(database_url: Secret, tmp_path:
         await eventually(is_given_back, 20.0)
         _, stock = await service.ask("GET", AT_TEA)
         assert stock["available"] == 10
+
+
+@asynccontextmanager
+async def with_a_catalogue(
+    database_url: Secret, product_url: Secret, home: Path, events_url: str = NO_BUS
+) -> AsyncIterator[tuple[RunningService, RunningService]]:
+    """The inventory beside a whole product service."""
+    async with (
+        running(PRODUCT, product_main, product_url, home, EVENTS_URL=events_url) as product,
+        running(NAME, main, database_url, home, EVENTS_URL=events_url) as inventory,
+    ):
+        await asyncio.gather(product.until_ready(), inventory.until_ready())
+        yield inventory, product
+
+
+async def product_made(product: RunningService) -> str:
+    """Where the inventory answers for it."""
+    document = {"name": "Tea", "price": {"amount": 9_800, "currency": "KRW"}}
+    _, made = await product.ask("POST", "/products", document)
+    return f"/inventory/{made['product_id']}"
+
+
+async def test_a_new_product_is_opened(
+    database_url: Secret, engines: Engines, tmp_path: Path, valkey: Valkey
+) -> None:
+    catalogue = with_a_catalogue(database_url, engines.new_database(), tmp_path, valkey.url.value)
+    async with catalogue as (inventory, product):
+        at_tea = await product_made(product)
+
+        async def is_there() -> bool:
+            response, _ = await inventory.ask("GET", at_tea, None, ANONYMOUS)
+            return response.status == 200
+
+        await eventually(is_there, 20.0)
+        response, stock = await inventory.ask("GET", at_tea, None, ANONYMOUS)
+        assert (stock["on_hand"], stock["reserved"], stock["available"]) == (0, 0, 0)
+        assert response.headers.get("etag") == '"1"'
+
+
+async def test_what_no_event_has_brought_is_opened_by_a_rebuild(
+    database_url: Secret, engines: Engines, tmp_path: Path
+) -> None:
+    async with with_a_catalogue(database_url, engines.new_database(), tmp_path) as (inventory, product):
+        at_tea = await product_made(product)
+        assert (await inventory.ask("GET", at_tea))[0].status == 404
+        async with opened(database_url, MIGRATIONS) as database, product.channel() as channel:
+            assert await rebuild(database, channel) == Rebuilt(seen=1, changed=1)
+            assert await rebuild(database, channel) == Rebuilt(seen=1, changed=0)
+        assert (await inventory.ask("GET", at_tea))[0].status == 200
 
 
 @pytest.mark.races

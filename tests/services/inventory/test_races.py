@@ -10,17 +10,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from shop.inventory.v1.events_pb2 import StockChanged
 
 from services.inventory.domain.outcomes import CommitOutcome, ReleaseOutcome, ReserveOutcome
 from services.inventory.domain.reservations import Item, ReserveAnswer
+from services.inventory.domain.stock import Stock
 from services.inventory.main import MIGRATIONS
-from services.inventory.repository import PostgresInventoryRepository
-from services.inventory.service import InventoryService
+from services.inventory.service import InventoryService, StockOpening
 from shared.config import Secret
 from shared.db.database import Database
 from shared.errors import Conflict, PreconditionFailed
+from shared.events.envelope import unseal
 from tests.services.databases import opened
-from tests.services.inventory.conftest import LIFETIME
+from tests.services.events import in_the_outbox
+from tests.services.inventory.conftest import LIFETIME, inventory_in
 
 pytestmark = pytest.mark.races
 
@@ -43,10 +46,13 @@ class Replicas:
 
     def __init__(self, databases: list[Database]) -> None:
         self.databases = databases
-        self._next = cycle(map(PostgresInventoryRepository, databases))
+        self._next = cycle(map(inventory_in, databases))
 
     def service(self, lifetime: timedelta = LIFETIME) -> InventoryService:
         return InventoryService(next(self._next), lifetime)
+
+    def opening(self) -> StockOpening:
+        return StockOpening(next(self._next))
 
     async def stock_up(self, on_hand: int) -> None:
         for product_id in PRODUCTS:
@@ -153,12 +159,36 @@ async def test_what_is_due_is_given_back_once(replicas: Replicas) -> None:
     while await hasty.expire_due():
         pass
     assert await replicas.tea() == (AT_ONCE, 0)
+    reports = [
+        unseal(each, StockChanged)
+        for each in await in_the_outbox(replicas.databases[0])
+        if each.subject == str(TEA)
+    ]
+    assert [each.stock.version for each in reports] == list(range(1, 2 * AT_ONCE + 2))
 
 
 async def test_many_first_counts_make_one_row(replicas: Replicas) -> None:
     await asyncio.gather(*(replicas.service().count(TEA, number, ADMIN) for number in range(1, 21)))
     assert (await replicas.service().get(TEA)).version == 20
     await replicas.tea()
+
+
+async def test_a_product_is_opened_once(replicas: Replicas) -> None:
+    opened = await asyncio.gather(*(replicas.opening().open(TEA) for _ in range(20)))
+    assert sum(opened) == 1
+    assert await replicas.service().get(TEA) == Stock(TEA, version=1)
+    (event,) = await in_the_outbox(replicas.databases[0])
+    assert (event.subject, event.type) == (str(TEA), "shop.inventory.v1.StockChanged")
+
+
+async def test_a_product_that_is_opened_and_counted_at_once_has_what_was_counted(replicas: Replicas) -> None:
+    several: list[Coroutine[Any, Any, object]] = [replicas.opening().open(TEA) for _ in range(20)]
+    several.insert(10, replicas.service().count(TEA, 5, ADMIN))
+    await asyncio.gather(*several)
+    assert await replicas.tea() == (5, 0)
+    reports = [unseal(each, StockChanged) for each in await in_the_outbox(replicas.databases[0])]
+    assert [each.stock.version for each in reports] == list(range(1, len(reports) + 1))
+    assert reports[-1].stock.on_hand == 5
 
 
 async def test_of_many_that_expect_one_version_only_one_succeeds(replicas: Replicas) -> None:

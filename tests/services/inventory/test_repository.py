@@ -1,21 +1,27 @@
 """What the database itself guarantees, whatever the code above it does."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 import pytest
+from shop.inventory.v1.events_pb2 import StockChanged
 
-from services.inventory.repository import PostgresInventoryRepository
-from services.inventory.service import InventoryService
+from services.inventory.domain.outcomes import CommitOutcome
+from services.inventory.domain.reservations import Item
+from services.inventory.domain.stock import Stock
+from services.inventory.service import InventoryService, StockOpening
 from shared.db.database import Database
-from tests.services.inventory.conftest import LIFETIME
+from shared.events.envelope import unseal
+from tests.services.events import in_the_outbox
+from tests.services.inventory.conftest import LIFETIME, inventory_in
 
 TEA, ADMIN = UUID(int=1), UUID(int=0xAD)
 
 
 @pytest.fixture(autouse=True)
 async def _tea(database: Database) -> None:
-    await InventoryService(PostgresInventoryRepository(database), LIFETIME).count(TEA, 10, ADMIN)
+    await InventoryService(inventory_in(database), LIFETIME).count(TEA, 10, ADMIN)
 
 
 async def execute(database: Database, statement: str) -> None:
@@ -69,3 +75,92 @@ async def test_what_is_due_is_found_by_an_index(database: Database) -> None:
     plan = "\n".join(row[0] for row in rows)
     assert "Index Cond: (expires_at <= now())" in plan
     assert "Sort" not in plan
+
+
+# Reports
+
+
+FIRST = UUID(int=1001)
+
+
+@pytest.fixture
+def stock(database: Database) -> InventoryService:
+    return InventoryService(inventory_in(database), LIFETIME)
+
+
+async def told(database: Database) -> list[str]:
+    """The kinds of event in the outbox, and what each is about."""
+    envelopes = await in_the_outbox(database)
+    assert {each.source for each in envelopes} == {"/inventory"}
+    return [f"{each.type.rpartition('.')[2]} {UUID(each.subject).int}" for each in envelopes]
+
+
+async def test_what_becomes_of_a_reservation_is_reported_with_its_stock(
+    database: Database, stock: InventoryService
+) -> None:
+    await stock.reserve(FIRST, [Item(TEA, 3)])
+    await stock.commit(FIRST)
+    await stock.reserve(UUID(int=1002), [Item(TEA, 30)])
+    await stock.release(UUID(int=1003))
+    assert await told(database) == [
+        "StockChanged 1",
+        "StockReserved 1001",
+        "StockChanged 1",
+        "StockCommitted 1001",
+        "StockChanged 1",
+        "StockReservationRefused 1002",
+        "StockReleased 1003",
+    ]
+    *_, last = [each for each in await in_the_outbox(database) if each.subject == str(TEA)]
+    told_last = unseal(last, StockChanged).stock
+    assert (told_last.on_hand, told_last.reserved, told_last.version) == (7, 0, 3)
+
+
+async def test_what_expires_is_reported(database: Database) -> None:
+    hasty = InventoryService(inventory_in(database), timedelta(0))
+    for number in (1001, 1002):
+        await hasty.reserve(UUID(int=number), [Item(TEA, 1)])
+    await execute(database, "DELETE FROM outbox")
+    assert await hasty.expire_due() == 2
+    assert await told(database) == [
+        "StockReservationExpired 1001",
+        "StockChanged 1",
+        "StockReservationExpired 1002",
+        "StockChanged 1",
+    ]
+
+
+async def test_what_is_asked_again_is_reported_once(database: Database, stock: InventoryService) -> None:
+    for _ in range(2):
+        await stock.reserve(FIRST, [Item(TEA, 3)])
+        await stock.count(TEA, 10, ADMIN)
+    for _ in range(2):
+        await stock.release(FIRST)
+    kinds = [each.partition(" ")[0] for each in await told(database)]
+    assert kinds == ["StockChanged", "StockReserved", "StockChanged", "StockReleased", "StockChanged"]
+
+
+async def test_what_cannot_be_reported_does_not_happen(database: Database, stock: InventoryService) -> None:
+    await execute(database, "DELETE FROM outbox")
+    await execute(database, "ALTER TABLE outbox ADD CHECK (key = '')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await stock.reserve(FIRST, [Item(TEA, 3)])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await stock.count(TEA, 11, ADMIN)
+    assert await stock.get(TEA) == Stock(TEA, 10, 0, version=1)
+    assert await stock.commit(FIRST) is CommitOutcome.NOT_RESERVED
+
+
+async def test_a_unit_of_work_that_fails_reports_nothing(database: Database, stock: InventoryService) -> None:
+    repository = inventory_in(database)
+
+    async def open_and_fail() -> None:
+        async with repository.unit_of_work():
+            assert await StockOpening(repository).open(ADMIN)
+            assert len(await told(database)) == 2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await open_and_fail()
+    assert await stock.get_all([ADMIN]) == []
+    assert await told(database) == ["StockChanged 1"]

@@ -7,9 +7,11 @@ import pytest
 from services.inventory.domain.outcomes import CommitOutcome, ReleaseOutcome, ReserveOutcome
 from services.inventory.domain.reservations import InventoryRepository, Item, ReserveAnswer, reserve
 from services.inventory.domain.stock import MAX_ON_HAND, Movement, MovementReason, Stock
-from services.inventory.service import EXPIRED_AT_ONCE, InventoryService
+from services.inventory.service import EXPIRED_AT_ONCE, InventoryService, StockOpening
 from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from shared.events.rebuilt import Rebuilt
 from tests.services.inventory.conftest import LIFETIME, Books
+from tests.services.inventory.fake_catalogue import FakeCatalogue
 
 ADMIN = UUID(int=0xAD)
 TEA, MILK, HONEY, UNKNOWN = (UUID(int=number) for number in (1, 2, 3, 404))
@@ -91,6 +93,44 @@ async def test_an_unexpected_version_stops_a_count(inventory: InventoryService) 
     with pytest.raises(PreconditionFailed):
         await inventory.count(HONEY, 1, ADMIN, lambda version: version == 1)
     assert await inventory.get_all([TEA, HONEY]) == [Stock(TEA, 11, 0, version=2)]
+
+
+# Opening
+
+
+async def test_a_new_product_is_opened_once(
+    inventory: InventoryService, opening: StockOpening, books: Books
+) -> None:
+    before = await books()
+    assert [await opening.open(HONEY), await opening.open(HONEY)] == [True, False]
+    assert await inventory.get(HONEY) == Stock(HONEY, 0, 0, version=1)
+    assert await books() == before
+
+
+async def test_what_has_been_counted_is_not_opened(
+    inventory: InventoryService, opening: StockOpening
+) -> None:
+    assert not await opening.open(TEA)
+    assert await inventory.get(TEA) == Stock(TEA, 10, 0, version=1)
+
+
+async def test_what_is_opened_is_counted_and_reserved_as_before(
+    inventory: InventoryService, opening: StockOpening
+) -> None:
+    await opening.open(HONEY)
+    assert (await inventory.reserve(FIRST, [Item(HONEY, 1)])).outcome is ReserveOutcome.OUT_OF_STOCK
+    assert await inventory.count(HONEY, 0, ADMIN) == Stock(HONEY, 0, 0, version=1)
+    assert await inventory.count(HONEY, 7, ADMIN) == Stock(HONEY, 7, 0, version=2)
+
+
+async def test_all_of_a_catalogue_is_opened_but_what_is_known(
+    inventory: InventoryService, opening: StockOpening
+) -> None:
+    catalogue = FakeCatalogue(TEA, HONEY, MILK, UNKNOWN)
+    assert await opening.open_all(catalogue) == Rebuilt(seen=4, changed=2)
+    assert await opening.open_all(catalogue) == Rebuilt(seen=4, changed=0)
+    pieces = {each.product_id: each.on_hand for each in await inventory.get_all([TEA, HONEY, MILK, UNKNOWN])}
+    assert pieces == {TEA: 10, HONEY: 0, MILK: 1, UNKNOWN: 0}
 
 
 # Reserving

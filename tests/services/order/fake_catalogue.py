@@ -1,11 +1,11 @@
 """The domain's Catalogue as a test wants it: with an offer, away, or slow."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.order.domain import Article
+from services.order.domain.articles import Article
 from shared.errors import ApplicationError, Unavailable
 
 
@@ -19,7 +19,8 @@ class FakeCatalogue:
         self._may_answer.set()
 
     def rename(self, product_id: UUID, name: str) -> None:
-        self.offer[product_id] = replace(self.offer[product_id], name=name)
+        before = self.offer[product_id]
+        self.offer[product_id] = replace(before, name=name, version=before.version + 1)
 
     def be_away(self) -> None:
         self.failure = Unavailable("The product service cannot answer.", retry_after=1.0)
@@ -37,3 +38,9 @@ class FakeCatalogue:
         if self.takes_seconds > seconds:
             raise Unavailable("The product service cannot answer.", retry_after=1.0)
         return {each: self.offer[each] for each in product_ids if each in self.offer}
+
+    async def every_article(self) -> AsyncIterator[Article]:
+        for product_id in sorted(self.offer):
+            if self.failure is not None:
+                raise self.failure
+            yield self.offer[product_id]

@@ -1,16 +1,31 @@
-"""The domain's OrderRepository in memory: the fake that passes the same suite as the real thing."""
+"""The domain's repositories in memory: the fakes that pass the same suites as the real things."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
-from services.order.domain import Order, OrderEvent, OrderPlaced
+from services.order.domain.articles import Article
+from services.order.domain.orders import Order, OrderEvent, OrderItem, OrderPlaced
 from shared.errors import Conflict
 
 
-class MemoryOrderRepository:
+class MemoryArticleRepository:
     def __init__(self) -> None:
+        self.articles: dict[UUID, Article] = {}
+
+    async def keep(self, article: Article) -> bool:
+        ours = self.articles.get(article.product_id)
+        if ours is not None and (ours == article or ours.version > article.version):
+            return False
+        self.articles[article.product_id] = article
+        return True
+
+
+class MemoryOrderRepository:
+    def __init__(self, articles: MemoryArticleRepository) -> None:
+        self.articles = articles
         self.orders: dict[UUID, Order] = {}
         self.events: list[OrderEvent] = []
         self._writing = asyncio.Lock()
@@ -26,17 +41,18 @@ class MemoryOrderRepository:
                 raise
 
     async def get(self, order_id: UUID) -> Order | None:
-        return self.orders.get(order_id)
+        order = self.orders.get(order_id)
+        return None if order is None else self._told(order)
 
     async def hold(self, order_id: UUID) -> Order | None:
         assert self._writing.locked(), "only inside a unit of work"
         await asyncio.sleep(0)  # lets others in, as a database would
-        return self.orders.get(order_id)
+        return await self.get(order_id)
 
     async def page(self, user_id: UUID | None, after: UUID | None, limit: int) -> list[Order]:
         newest_first = sorted(self.orders.values(), key=lambda each: each.order_id, reverse=True)
         return [
-            each
+            self._told(each)
             for each in newest_first
             if (user_id is None or each.user_id == user_id) and (after is None or each.order_id < after)
         ][:limit]
@@ -47,3 +63,10 @@ class MemoryOrderRepository:
             raise Conflict("There is an order with this identifier already.")
         self.orders[order.order_id] = order
         self.events.append(event)
+
+    def _told(self, order: Order) -> Order:
+        return replace(order, items=tuple(map(self._item_told, order.items)))
+
+    def _item_told(self, item: OrderItem) -> OrderItem:
+        ours = self.articles.articles.get(item.product_id)
+        return item if ours is None else replace(item, product_name=ours.name)

@@ -5,15 +5,23 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from shop.common.v1.money_pb2 import Money as MoneyMessage
-from shop.product.v1.product_pb2 import DESCRIPTOR, GetProductsRequest, GetProductsResponse, Product
+from shop.product.v1.product_pb2 import (
+    DESCRIPTOR,
+    GetProductsRequest,
+    GetProductsResponse,
+    ListProductsRequest,
+    ListProductsResponse,
+    Product,
+)
 from shop.product.v1.product_pb2_grpc import ProductServiceServicer, add_ProductServiceServicer_to_server
 
 from services.order.clients import RemoteCatalogue
-from services.order.domain import Article, Catalogue
+from services.order.domain.articles import Article, Catalogue
 from shared import context
 from shared.auth.identity import IdentityVerifier
 from shared.config import Secret
@@ -26,6 +34,7 @@ from tests.services.order.fake_catalogue import FakeCatalogue
 
 KEY = Secret("k1:" + secrets.token_urlsafe(32))
 PATIENCE_SECONDS = 30.0
+PAGE = 2  # products
 
 
 class ProductCalls(ProductServiceServicer):
@@ -40,6 +49,12 @@ class ProductCalls(ProductServiceServicer):
         articles = await self._catalogue.articles([*map(UUID, request.product_ids)], math.inf)
         return GetProductsResponse(products=map(_message, articles.values()))
 
+    async def ListProducts(self, request: ListProductsRequest, _: object) -> ListProductsResponse:  # noqa: N802
+        articles = [each async for each in self._catalogue.every_article()]
+        products = [_message(each) for each in articles if str(each.product_id) > request.after_product_id]
+        next_after = products[PAGE - 1].product_id if len(products) > PAGE else ""
+        return ListProductsResponse(products=products[:PAGE], next_after_product_id=next_after)
+
 
 def _message(article: Article) -> Product:
     return Product(
@@ -47,6 +62,7 @@ def _message(article: Article) -> Product:
         name=article.name,
         price=MoneyMessage(amount=article.price.amount, currency=article.price.currency),
         archived=article.archived,
+        version=article.version,
     )
 
 
@@ -79,6 +95,24 @@ async def test_those_that_there_are_come_back_archived_or_not(
     assert found == {each.product_id: each for each in (OLD, TEA, MILK)}
     assert catalogue.asked == [wanted]
     assert await asked.articles([UNKNOWN], PATIENCE_SECONDS) == {}
+
+
+@pytest.mark.parametrize("count", [0, 1, PAGE, PAGE + 1, 2 * PAGE])
+async def test_all_that_there_are_come_once(asked: Catalogue, catalogue: FakeCatalogue, count: int) -> None:
+    offer = [replace(OLD, product_id=UUID(int=number), version=number + 1) for number in range(count)]
+    catalogue.offer = {each.product_id: each for each in offer}
+    assert [each async for each in asked.every_article()] == offer
+
+
+async def test_a_catalogue_that_goes_away_ends_no_snapshot(
+    asked: Catalogue, catalogue: FakeCatalogue
+) -> None:
+    """Whoever got half of it would take it for all."""
+    snapshot = asked.every_article()
+    assert await anext(snapshot) == TEA
+    catalogue.be_away()
+    with pytest.raises(Unavailable):
+        [each async for each in snapshot]
 
 
 async def test_a_catalogue_that_is_away_is_unavailable(asked: Catalogue, catalogue: FakeCatalogue) -> None:

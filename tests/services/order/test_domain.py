@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.order.domain import (
+from services.order.domain.orders import (
     MAX_ITEMS,
     MAX_QUANTITY,
     Asker,

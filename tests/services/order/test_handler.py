@@ -12,9 +12,9 @@ import pytest
 from shop.common.v1.money_pb2 import Money as MoneyMessage
 from shop.order.v1 import order_pb2 as pb
 
-from services.order.domain import Article, Basket, Order, OrderPlaced, OrderStatus, WantedItem
+from services.order.domain.articles import Article
+from services.order.domain.orders import Basket, Order, OrderPlaced, OrderStatus, WantedItem
 from services.order.handler import OrderCalls, order_routes
-from services.order.repository import PostgresOrderRepository
 from services.order.service import OrderService
 from shared import context
 from shared.context import ANONYMOUS, Principal
@@ -35,7 +35,7 @@ from tests.services.asking import (
     problem_code,
     read,
 )
-from tests.services.order.conftest import ABROAD, MILK, NOON, OLD, TEA, UNKNOWN
+from tests.services.order.conftest import ABROAD, MILK, NOON, OLD, TEA, UNKNOWN, orders_in
 from tests.services.order.fake_catalogue import FakeCatalogue
 from tests.waiting import eventually
 
@@ -69,7 +69,7 @@ class Shop(Asking):
 
 @pytest.fixture
 def shop(database: Database, catalogue: FakeCatalogue, rules: Mapping[str, Rule]) -> Shop:
-    orders = OrderService(PostgresOrderRepository(database), catalogue, rules, "KRW", lambda: NOON)
+    orders = OrderService(orders_in(database), catalogue, rules, "KRW", lambda: NOON)
     return Shop(orders, IdempotencyKeys(database), rules)
 
 
@@ -185,7 +185,7 @@ async def test_of_very_many_bad_fields_some_are_named(shop: Shop) -> None:
 
 
 async def test_a_total_that_no_amount_can_hold_is_refused(shop: Shop, catalogue: FakeCatalogue) -> None:
-    dear = Article(TEA.product_id, "Gold", Money(MAX_AMOUNT, "KRW"), archived=False)
+    dear = Article(TEA.product_id, "Gold", Money(MAX_AMOUNT, "KRW"), archived=False, version=2)
     catalogue.offer[TEA.product_id] = dear
     assert bad_fields(await shop.order({"items": [TWO_TEAS]})) == ["items"]
     assert (await shop.order({"items": [item(quantity=1)]}, "k2")).status == 202

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from shop.order.v1.order_pb2 import ORDER_STATUS_PENDING, GetOrderRequest
 from shop.order.v1.order_pb2_grpc import OrderServiceStub
 
 from services.order import service as use_cases
-from services.order.main import NAME, main
+from services.order.main import MIGRATIONS, NAME, main, rebuild
 from services.product.main import NAME as PRODUCT
 from services.product.main import main as product_main
 from shared import context
@@ -22,13 +23,18 @@ from shared.callers import callers
 from shared.config import ConfigError, Environment, Secret, identity_key_setting
 from shared.context import ANONYMOUS, Principal
 from shared.errors import NotFound
+from shared.events.rebuilt import Rebuilt
 from shared.rpc.channel import Channel
 from tests.engines import Engines
 from tests.services.asking import CUSTOMER, OTHER_CUSTOMER
-from tests.services.running import ADMIN, RunningService, running
+from tests.services.databases import opened
+from tests.services.running import ADMIN, NO_BUS, RunningService, running
+from tests.shared.auth.valkey import Valkey
+from tests.waiting import eventually
 
 KEY = ("Idempotency-Key", "k")
 RPC_SECONDS = 30.0
+BUS_SECONDS = 20.0
 
 
 @dataclass
@@ -67,13 +73,18 @@ class Shop:
 
 
 @asynccontextmanager
-async def both(database_url: Secret, product_url: Secret, home: Path) -> AsyncIterator[Shop]:
+async def both(
+    database_url: Secret, product_url: Secret, home: Path, events_url: str = NO_BUS
+) -> AsyncIterator[Shop]:
     async with AsyncExitStack() as product_life:
-        product = await product_life.enter_async_context(running(PRODUCT, product_main, product_url, home))
+        product = await product_life.enter_async_context(
+            running(PRODUCT, product_main, product_url, home, EVENTS_URL=events_url)
+        )
         environment = product.environment
         settings = {
             "PRODUCT_RPC_ADDRESSES": ",".join(environment.rpc_addresses(PRODUCT)),
             identity_key_setting(NAME, PRODUCT): environment.identity_key(NAME, PRODUCT).value,
+            "EVENTS_URL": events_url,
         }
         async with running(NAME, main, database_url, home, **settings) as order:
             await asyncio.gather(product.until_ready(), order.until_ready())
@@ -81,13 +92,26 @@ async def both(database_url: Secret, product_url: Secret, home: Path) -> AsyncIt
 
 
 @pytest.fixture
-async def shop(
-    database_url: Secret, engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Shop]:
-    """Two services that take their time: a machine that is slow is no service that is away."""
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is slow is no service that is away."""
     monkeypatch.setattr(use_cases, "PRICES_SECONDS", RPC_SECONDS)
     monkeypatch.setattr(use_cases, "NAMES_SECONDS", RPC_SECONDS)
+
+
+@pytest.fixture
+async def shop(
+    database_url: Secret, engines: Engines, tmp_path: Path, _unhurried: None
+) -> AsyncIterator[Shop]:
+    """Two services, and no bus between them."""
     async with both(database_url, engines.new_database(), tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def shop_on_a_bus(
+    database_url: Secret, engines: Engines, tmp_path: Path, _unhurried: None, valkey: Valkey
+) -> AsyncIterator[Shop]:
+    async with both(database_url, engines.new_database(), tmp_path, valkey.url.value) as shop:
         yield shop
 
 
@@ -115,6 +139,60 @@ async def test_an_orders_life(shop: Shop) -> None:
     admins, _ = await shop.order.ask("GET", target, None, ADMIN)
     nobodys, _ = await shop.order.ask("GET", target, None, ANONYMOUS)
     assert (others.status, admins.status, nobodys.status) == (404, 200, 401)
+
+
+async def test_copies_follow_the_catalogue(shop_on_a_bus: Shop) -> None:
+    shop = shop_on_a_bus
+    tea = await shop.product_made("Tea")
+    _, order = await shop.place(tea)
+    await shop.rename(tea, "Green tea")
+
+    async def listed() -> str:
+        _, page = await shop.order.ask("GET", "/orders", None, CUSTOMER)
+        name: str = page["items"][0]["items"][0]["product_name"]
+        return name
+
+    async def is_renamed() -> bool:
+        return await listed() == "Green tea"
+
+    await eventually(is_renamed, BUS_SECONDS)
+    await shop.end_product()
+    assert await shop.told(order["order_id"]) == ("copy", "Green tea")
+
+
+async def test_while_the_bus_is_frozen_nothing_waits_but_reports(
+    shop_on_a_bus: Shop, valkey: Valkey, database_url: Secret
+) -> None:
+    shop = shop_on_a_bus
+    tea = await shop.product_made("Tea")
+
+    def waiting() -> int:
+        with psycopg.connect(database_url.value) as connection:
+            row = connection.execute("SELECT count(*) FROM outbox WHERE published_at IS NULL").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    await eventually(lambda: waiting() == 0, BUS_SECONDS)
+    valkey.signal(signal.SIGSTOP)
+    async with asyncio.timeout(BUS_SECONDS):
+        for number in range(5):
+            assert (await shop.place(tea, ("Idempotency-Key", str(number))))[0] == 202
+        await shop.order.until_ready()
+    assert waiting() == 5
+    valkey.signal(signal.SIGCONT)
+    await eventually(lambda: waiting() == 0, BUS_SECONDS)
+
+
+async def test_copies_can_be_rebuilt(shop: Shop, database_url: Secret) -> None:
+    tea = await shop.product_made("Tea")
+    await shop.rename(tea, "Green tea")
+    _, order = await shop.place(tea)
+    await shop.rename(tea, "Greener tea")
+    async with opened(database_url, MIGRATIONS) as database, shop.product.channel() as product:
+        assert await rebuild(database, product) == Rebuilt(seen=1, changed=1)
+        assert await rebuild(database, product) == Rebuilt(seen=1, changed=0)
+    await shop.end_product()
+    assert await shop.told(order["order_id"]) == ("copy", "Greener tea")
 
 
 async def test_other_services_see_what_those_may_for_whom_they_speak(shop: Shop) -> None:
@@ -167,6 +245,7 @@ async def test_what_its_way_to_the_catalogue_needs_is_asked_for_by_name(tmp_path
     settings = {
         "PLAINSTACK_HOME": str(tmp_path),
         "DATABASE_URL_ORDER": "postgresql://order@127.0.0.1:1/order",
+        "EVENTS_URL": NO_BUS,
     }
     keys = {identity_key_setting(each, NAME): "k1:" + "A" * 43 for each in callers(NAME)}
     with pytest.raises(ConfigError, match="IDENTITY_KEY_ORDER_PRODUCT"):

@@ -9,7 +9,6 @@ import pytest
 
 from services.order.handler import order_routes
 from services.order.main import MIGRATIONS
-from services.order.repository import PostgresOrderRepository
 from services.order.service import OrderService
 from shared.config import Secret
 from shared.db.database import Database
@@ -19,7 +18,7 @@ from shared.idempotency import IdempotentCalls
 from shared.rules import Rule
 from tests.services.asking import CUSTOMER, Asking, header, problem_code, read
 from tests.services.databases import opened
-from tests.services.order.conftest import TEA
+from tests.services.order.conftest import TEA, orders_in
 from tests.services.order.fake_catalogue import FakeCatalogue
 
 pytestmark = pytest.mark.races
@@ -51,7 +50,7 @@ class Replicas:
 
 
 def _served(database: Database, catalogue: FakeCatalogue, rules: Mapping[str, Rule]) -> Asking:
-    orders = OrderService(PostgresOrderRepository(database), catalogue, rules, "KRW")
+    orders = OrderService(orders_in(database), catalogue, rules, "KRW")
     return Asking(order_routes(orders, IdempotentCalls(IdempotencyKeys(database)), rules))
 
 

@@ -1,25 +1,32 @@
 """What is PostgreSQL's alone: how rows lie, and what the database itself refuses, whatever asks it."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
 import pytest
+from shop.order.v1 import events_pb2 as messages
 
-from services.order.domain import Order, OrderItem, OrderPlaced
+from services.order.domain.orders import Order, OrderCancelled, OrderItem, OrderPlaced, OrderStatus
+from services.order.events import order_message
 from services.order.repository import PostgresOrderRepository
 from shared.db.database import Database
+from shared.errors import Conflict
+from shared.events.envelope import unseal
 from shared.money import MAX_AMOUNT, Money
-from tests.services.order.conftest import MILK, NOON, TEA
+from tests.services.events import in_the_outbox
+from tests.services.order.conftest import MILK, NOON, TEA, orders_in
 
 ALICE = UUID(int=0xA)
 ITEMS = (OrderItem(TEA.product_id, "Tea", 2, TEA.price), OrderItem(MILK.product_id, "Milk", 1, MILK.price))
 ORDER = Order(UUID(int=1), ALICE, ITEMS, Money(22_100, "KRW"), NOON)
+CANCELLED = replace(ORDER, status=OrderStatus.CANCELLED, reason="requested", version=2)
 
 
 @pytest.fixture
 async def repository(database: Database) -> PostgresOrderRepository:
     """With one order."""
-    orders = PostgresOrderRepository(database)
+    orders = orders_in(database)
     await orders.record(OrderPlaced(ORDER))
     return orders
 
@@ -75,3 +82,50 @@ async def test_each_order_has_its_own_items(repository: PostgresOrderRepository)
 async def test_the_database_refuses(database: Database, query: str) -> None:
     with pytest.raises(psycopg.errors.IntegrityError):
         await run(database, query)
+
+
+# Reports
+
+
+async def test_what_is_recorded_is_reported(repository: PostgresOrderRepository, database: Database) -> None:
+    await repository.record(OrderCancelled(CANCELLED))
+    placed, cancelled = await in_the_outbox(database)
+    assert {each.source for each in (placed, cancelled)} == {"/order"}
+    assert {each.subject for each in (placed, cancelled)} == {str(ORDER.order_id)}
+    assert unseal(placed, messages.OrderPlaced).order == order_message(ORDER)
+    assert unseal(cancelled, messages.OrderCancelled).order == order_message(CANCELLED)
+
+
+async def test_what_cannot_be_reported_is_not_recorded(
+    repository: PostgresOrderRepository, database: Database
+) -> None:
+    await run(database, "DELETE FROM outbox")
+    await run(database, "ALTER TABLE outbox ADD CHECK (key = '')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await repository.record(OrderCancelled(CANCELLED))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await repository.record(OrderPlaced(replace(ORDER, order_id=UUID(int=2))))
+    assert await repository.page(None, None, 10) == [ORDER]
+
+
+async def test_what_cannot_be_recorded_is_not_reported(
+    repository: PostgresOrderRepository, database: Database
+) -> None:
+    with pytest.raises(Conflict):
+        await repository.record(OrderPlaced(ORDER))
+    assert len(await in_the_outbox(database)) == 1
+
+
+async def test_a_unit_of_work_that_fails_leaves_neither(
+    repository: PostgresOrderRepository, database: Database
+) -> None:
+    async def cancel_and_fail() -> None:
+        async with repository.unit_of_work():
+            await repository.record(OrderCancelled(CANCELLED))
+            assert len(await in_the_outbox(database)) == 2
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await cancel_and_fail()
+    assert await repository.get(ORDER.order_id) == ORDER
+    assert len(await in_the_outbox(database)) == 1

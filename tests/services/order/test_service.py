@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from services.order.domain import (
-    Article,
+from services.order.domain.articles import Article
+from services.order.domain.orders import (
     Asker,
     Basket,
     Order,
@@ -62,7 +62,9 @@ async def test_what_is_placed_is_found_again(orders: OrderService) -> None:
 
 async def test_the_largest_order_is_kept_as_it_is(orders: OrderService, catalogue: FakeCatalogue) -> None:
     price = Money(MAX_AMOUNT // (50 * 10_000), "KRW")
-    articles = [Article(UUID(int=number), "녹" * 200, price, archived=False) for number in range(100, 150)]
+    articles = [
+        Article(UUID(int=number), "녹" * 200, price, archived=False, version=1) for number in range(100, 150)
+    ]
     catalogue.offer = {each.product_id: each for each in reversed(articles)}
     placed = await ordered(orders, basket(*(WantedItem(each.product_id, 10_000) for each in articles)))
     assert [each.product_id.int for each in placed.items] == list(range(100, 150))

@@ -3,12 +3,13 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from services.product.domain import ProductRepository, product_rules
-from services.product.main import MIGRATIONS
+from services.product.main import MIGRATIONS, NAME
 from services.product.repository import PostgresProductRepository
 from services.product.service import ProductService
 from shared.config import Secret
 from shared.currency import CURRENCY_CODES
 from shared.db.database import Database
+from shared.events.outbox import Outbox
 from shared.rules import Rule
 from tests.services.databases import opened
 from tests.services.product.memory_repository import MemoryProductRepository
@@ -30,13 +31,16 @@ def memory() -> MemoryProductRepository:
     return MemoryProductRepository()
 
 
+@pytest.fixture
+def postgres(database: Database) -> PostgresProductRepository:
+    return PostgresProductRepository(database, Outbox(database, NAME))
+
+
 @pytest.fixture(params=["memory", "postgres"])
 def repository(request: pytest.FixtureRequest) -> ProductRepository:
     """The fake and the real thing, one after the other."""
-    if request.param == "memory":
-        kept: MemoryProductRepository = request.getfixturevalue("memory")
-        return kept
-    return PostgresProductRepository(request.getfixturevalue("database"))
+    kept: ProductRepository = request.getfixturevalue(request.param)
+    return kept
 
 
 @pytest.fixture

@@ -46,6 +46,10 @@ class MemoryProductRepository:
             and key in searchable_text(each)
         ][:limit]
 
+    async def page_of_all(self, after: UUID | None, limit: int) -> list[Product]:
+        oldest_first = sorted(self.products.values(), key=lambda each: each.product_id)
+        return [each for each in oldest_first if after is None or each.product_id > after][:limit]
+
     async def record(self, event: ProductEvent) -> None:
         product = event.product
         if isinstance(event, ProductCreated) and product.product_id in self.products:

@@ -36,7 +36,7 @@ def test_a_new_product_is_at_version_1_and_tidied() -> None:
 
 def test_a_change_raises_the_version_and_leaves_the_rest() -> None:
     event = TEA.changed(ProductChange(price=Money(1, "KRW")))
-    assert event == ProductChanged(Product(ID, "Tea", "Green.", Money(1, "KRW"), version=2))
+    assert event == ProductChanged(Product(ID, "Tea", "Green.", Money(1, "KRW"), version=2), former=TEA)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from shop.product.v1.product_pb2 import GetProductsRequest
+from shop.product.v1.product_pb2 import GetProductsRequest, ListProductsRequest, Product
 from shop.product.v1.product_pb2_grpc import ProductServiceStub
 
 from services.product.main import NAME, main
 from shared.config import Secret
 from shared.context import ANONYMOUS
-from shared.errors import Invalid
+from shared.errors import Invalid, Unavailable
+from shared.events.envelope import decode
+from shared.events.transports import open_bus
 from tests.services.running import ADMIN, RunningService, running
+from tests.shared.auth.valkey import Valkey
+from tests.waiting import eventually
 
 UNKNOWN = "7bf51d0d-5ad3-4291-bac8-14694dff34d2"
 TEA = {"name": "녹차", "price": {"amount": 9_800, "currency": "KRW"}}
@@ -71,6 +75,53 @@ async def test_other_services_ask_for_many_products_at_once(service: RunningServ
         with pytest.raises(Invalid) as refused:
             await channel.call(stub.GetProducts, GetProductsRequest(product_ids=["7"]), seconds=10.0)
         assert [each.field for each in refused.value.fields] == ["product_ids[0]"]
+
+
+async def test_other_services_go_through_all_products(service: RunningService) -> None:
+    made = [(await service.ask("POST", "/products", TEA))[1]["product_id"] for _ in range(3)]
+    await service.ask("DELETE", f"/products/{made[0]}")
+    async with service.channel("order") as channel:
+        stub = ProductServiceStub(channel.raw)
+        found: list[Product] = []
+        after = ""
+        while after or not found:
+            request = ListProductsRequest(page_size=2, after_product_id=after)
+            answer = await channel.call(stub.ListProducts, request, seconds=10.0)
+            found += answer.products
+            after = answer.next_after_product_id
+        assert [each.product_id for each in found] == sorted(made)
+        assert {each.product_id for each in found if each.archived} == {made[0]}
+
+
+async def test_what_happens_while_the_bus_is_away_is_reported_later(
+    database_url: Secret, tmp_path: Path, valkey: Valkey
+) -> None:
+    valkey.kill()
+    async with running(NAME, main, database_url, tmp_path, EVENTS_URL=valkey.url.value) as service:
+        await service.until_ready()
+        _, product = await service.ask("POST", "/products", TEA)
+        target = f"/products/{product['product_id']}"
+        await service.ask("PATCH", target, {"name": "Tea", "description": "Jeju"})
+        await service.ask("DELETE", target)
+        assert await reported(service) == []
+        valkey.start()
+        kinds = ["Created", "NameChanged", "DescriptionChanged", "Archived"]
+        expected = [(f"shop.product.v1.Product{kind}", product["product_id"]) for kind in kinds]
+
+        async def are_all_there() -> bool:
+            return await reported(service) == expected
+
+        await eventually(are_all_there, seconds=30.0)
+
+
+async def reported(service: RunningService) -> list[tuple[str, str]]:
+    """Kind and subject of everything on the bus; nothing while that is away."""
+    async with open_bus(service.environment) as bus:
+        try:
+            events = [decode(message.value) async for message in bus.history(NAME)]
+        except Unavailable:
+            return []
+    return [(each.type, each.subject) for each in events]
 
 
 @pytest.mark.races

@@ -17,6 +17,7 @@ from services.product.domain import (
 from services.product.service import ProductService
 from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from shared.money import MAX_AMOUNT, Money
+from shared.paging import Page
 from tests.services.product.memory_repository import MemoryProductRepository
 
 
@@ -118,6 +119,27 @@ async def test_a_full_last_page_has_no_next(products: ProductService) -> None:
     assert (await products.browse(limit=2)).next is None
 
 
+async def test_whoever_goes_through_all_sees_archived_ones_and_those_made_meanwhile(
+    products: ProductService,
+) -> None:
+    for number in (30, 10, 20, 40):
+        await products.create(details(), UUID(int=number))
+    await products.archive(UUID(int=20))
+    first = await products.go_through(limit=2)
+    assert [(each.product_id.int, each.archived) for each in first.items] == [(10, False), (20, True)]
+    await products.create(details(), UUID(int=50))
+    await products.create(details(), UUID(int=5))  # by a clock that is slow; it moves nothing
+    second = await products.go_through(first.next, 2)
+    assert [each.product_id.int for each in second.items] == [30, 40]
+    last = await products.go_through(second.next, 2)
+    assert [each.product_id.int for each in last.items] == [50]
+    assert last.next is None
+
+
+async def test_going_through_nothing_ends_at_once(products: ProductService) -> None:
+    assert await products.go_through() == Page([], None)
+
+
 @pytest.mark.parametrize(
     ("search", "found"),
     [
@@ -217,4 +239,8 @@ async def test_each_write_records_what_has_happened(
     await products.archive(created.product_id)
     await products.archive(created.product_id)
     archived = await products.get(created.product_id)
-    assert memory.events == [ProductCreated(created), ProductChanged(changed), ProductArchived(archived)]
+    assert memory.events == [
+        ProductCreated(created),
+        ProductChanged(changed, former=created),
+        ProductArchived(archived),
+    ]

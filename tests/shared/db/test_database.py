@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 from shared.config import ConfigError, Secret
+from shared.db import database as database_module
 from shared.db.database import Database
-from shared.db.pool import ConnectionPool, database_errors
+from shared.db.pool import Connection, ConnectionPool, database_errors
 from shared.errors import Invalid, Unavailable
 from shared.observability import metrics
 from shared.runtime import NeedsOperator
@@ -348,3 +349,68 @@ async def test_a_connection_whose_server_says_nothing_for_too_long_is_cut(url: S
 async def test_a_value_that_postgresql_cannot_take_is_invalid(database: Database) -> None:
     with pytest.raises(Invalid):
         await _write(database, "NUL \0 inside")
+
+
+async def test_after_a_commit_is_after_the_outermost_one(database: Database) -> None:
+    acts: list[str] = []
+    async with database.transaction():
+        async with database.transaction():
+            await _write(database, "kept")
+            database.after_commit(lambda: acts.append("inner"))
+        assert acts == []
+    assert acts == ["inner"]
+
+
+async def test_nothing_comes_after_a_commit_that_there_was_not(database: Database) -> None:
+    acts: list[str] = []
+
+    async def act_and_fail() -> None:
+        async with database.transaction():
+            database.after_commit(lambda: acts.append("never"))
+            raise Boom
+
+    with pytest.raises(Boom):
+        await act_and_fail()
+    assert acts == []
+
+
+async def test_without_a_transaction_after_the_commit_is_now(database: Database) -> None:
+    acts: list[str] = []
+    database.after_commit(lambda: acts.append("now"))
+    assert acts == ["now"]
+
+
+async def test_a_session_is_the_blocks_own_and_goes_with_it(database: Database) -> None:
+    holders = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+    async with database.session() as session:
+        await session.execute("SELECT pg_advisory_lock(4711)")
+        async with database.connection() as connection:
+            assert await (await connection.execute(holders)).fetchone() == (1,)
+
+    async def is_free() -> bool:
+        async with database.connection() as connection:
+            return await (await connection.execute(holders)).fetchone() == (0,)
+
+    await eventually(is_free)
+
+
+async def test_a_session_whose_holder_is_frozen_is_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_OWN_SESSION", b"SET idle_session_timeout = '100ms'")
+
+    async def dawdle() -> None:
+        async with database.session() as session:
+            async with database.connection() as connection:
+                backend = session.info.backend_pid
+                gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
+                await eventually(lambda: _is(connection, gone, backend))
+            await session.execute("SELECT 1")
+
+    with pytest.raises(Unavailable):
+        await dawdle()
+
+
+async def _is(connection: Connection, query: str, value: int) -> bool:
+    row = await (await connection.execute(query.encode(), [value])).fetchone()
+    return row == (True,)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 from grpc import aio
-from shop.product.v1.product_pb2 import DESCRIPTOR, GetProductsRequest, GetProductsResponse
+from shop.product.v1.product_pb2 import (
+    DESCRIPTOR,
+    GetProductsRequest,
+    GetProductsResponse,
+    ListProductsRequest,
+    ListProductsResponse,
+)
 from shop.product.v1.product_pb2_grpc import (
     ProductServiceServicer,
     ProductServiceStub,
@@ -60,6 +66,9 @@ class Callee(ProductServiceServicer):
             )
         )
         return await self.behaviour(request)
+
+    async def ListProducts(self, request: ListProductsRequest, _: object) -> ListProductsResponse:  # noqa: N802
+        raise NotImplementedError  # nobody asks
 
     def service(self) -> RpcService:
         return RpcService(CONTRACT, lambda server: add_ProductServiceServicer_to_server(self, server))

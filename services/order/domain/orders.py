@@ -1,8 +1,8 @@
-"""What an order is and which rules it obeys. Pure: no I/O, no clock, no randomness.
+"""What an order is and which rules it obeys.
 
-An order keeps its own copy of what it needs of other services' data: names as they were, prices as they were
-agreed. A decision returns the event it amounts to, which carries the order as it then is, or None when
-nothing happens. Whoever records the event makes it true.
+An order keeps the prices that were agreed, whatever becomes of the products: nobody changes them later. Names
+are for reading, so an order tells what its products are called by now, as our copies of the catalogue have
+it. The name of the day of the order is kept with it all the same, for where there is no copy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from services.order.domain.articles import Article
 from shared.errors import Conflict, FieldError, Invalid
 from shared.money import MAX_AMOUNT, Money, money_fields, money_rules, under
 from shared.rules import Rule, refuse
@@ -50,18 +51,8 @@ class Basket:
 
 
 @dataclass(frozen=True, slots=True)
-class Article:
-    """A product as the catalogue tells it now."""
-
-    product_id: UUID
-    name: str
-    price: Money
-    archived: bool
-
-
-@dataclass(frozen=True, slots=True)
 class OrderItem:
-    """Pieces of a product, as it was when they were ordered."""
+    """Pieces of a product, at the price of the day of the order, whatever the product is called by now."""
 
     product_id: UUID
     product_name: str
@@ -213,17 +204,6 @@ def _items(basket: Basket) -> Iterator[tuple[str, WantedItem]]:
 # What the use cases need
 
 
-class Catalogue(Protocol):
-    """The product service."""
-
-    async def articles(self, product_ids: Sequence[UUID], seconds: float) -> Mapping[UUID, Article]:
-        """Those of `product_ids` that there are, by their identifiers.
-
-        Raises Unavailable when it has not answered within `seconds`, DeadlineExceeded when the request's own
-        time is over.
-        """
-
-
 class OrderRepository(Protocol):
     """Where orders are kept. Every method raises Unavailable while that place cannot be reached."""
 
@@ -231,7 +211,7 @@ class OrderRepository(Protocol):
         """All calls inside the block take effect together, or none does."""
 
     async def get(self, order_id: UUID) -> Order | None:
-        """The order."""
+        """The order. Its products are called what our copies call them, here and in what follows."""
 
     async def hold(self, order_id: UUID) -> Order | None:
         """As `get`; nobody else changes the order until the unit of work, which must be open, has ended."""
@@ -240,4 +220,4 @@ class OrderRepository(Protocol):
         """Up to `limit` orders of a user, or of all, newest first, from the one after `after` on."""
 
     async def record(self, event: OrderEvent) -> None:
-        """Make `event` true. Raises Conflict when an order is placed that exists."""
+        """Make `event` true and have others told. Raises Conflict when an order is placed that exists."""
