@@ -34,14 +34,14 @@ async def repeatedly(duty: Duty) -> None:
     """Do one duty for ever; sooner again after a failure, none of which ends it."""
     trouble = Trouble(_log, "upkeep fails", "upkeep works again")
     while True:
-        if reason := await attempt(duty.work):
+        if reason := await failure_of(duty.work):
             trouble.is_now(reason, work=duty.name)
         else:
             trouble.is_over(work=duty.name)
         await asyncio.sleep(RETRY_SECONDS if reason else duty.seconds)
 
 
-async def attempt(work: Work) -> str:
+async def failure_of(work: Work) -> str:
     """What went wrong, in a few words; empty when nothing did. A bug is logged with all there is to know."""
     try:
         await work()

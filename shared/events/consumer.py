@@ -22,7 +22,7 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from shared import context
 from shared.db.database import Database
-from shared.duties import Duty, attempt
+from shared.duties import Duty, failure_of
 from shared.errors import ApplicationError, DeadlineExceeded, Unavailable, in_words
 from shared.events.bus import Bus, Message
 from shared.events.dead_letters import DeadLetters
@@ -30,7 +30,7 @@ from shared.events.envelope import Envelope, Unreadable, decode, unseal
 from shared.events.inbox import Inbox
 from shared.observability import metrics
 from shared.observability.tracing import begin_span
-from shared.observability.trouble import Trouble
+from shared.observability.trouble import IntermittentTrouble, Trouble
 
 PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds between the five attempts at an event
 FIRST_WAIT_SECONDS, LAST_WAIT_SECONDS = 0.1, 5.0  # while something is away, doubling
@@ -82,7 +82,7 @@ class Consumer:
         }
         self._pauses = pauses
         self._trouble = Trouble(_log, "events do not come", "events come again")
-        self._waiting = Trouble(_log, "events wait", "events are taken in again")
+        self._waiting = IntermittentTrouble(_log, "events wait", "events are taken in again")
 
     async def run(self, bus: Bus) -> None:
         """Take in what comes until cancelled, whatever is away meanwhile."""
@@ -90,7 +90,8 @@ class Consumer:
             metrics.expose(metric)
         await self._database.wait_until_migrated()
         while True:
-            self._trouble.is_now(await attempt(lambda: bus.consume(self.name, self.topics, self.handle)))
+            failure = await failure_of(lambda: bus.consume(self.name, self.topics, self.handle))
+            self._trouble.is_now(failure)
             await asyncio.sleep(RETRY_SECONDS)
 
     def upkeep(self, bus: Bus) -> list[Duty]:
@@ -133,12 +134,12 @@ class Consumer:
             try:
                 outcome = await self._attempt(message, attempt)
             except (Unavailable, DeadlineExceeded) as away:
-                self._waiting.is_now(away.detail)
+                self._waiting.failed(away.detail)
                 metrics.EVENTS_TRIED_AGAIN.labels(self.name, "unavailable").inc()
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LAST_WAIT_SECONDS)
                 continue
-            self._waiting.is_over()
+            self._waiting.worked()
             if outcome is not None:
                 return outcome
             metrics.EVENTS_TRIED_AGAIN.labels(self.name, "failure").inc()
@@ -185,7 +186,7 @@ def _letter_id(message: Message) -> UUID:
     try:
         return decode(message.value).id
     except Unreadable:
-        return uuid5(NAMESPACE_OID, message.value.hex())  # comes it again, it is the same
+        return uuid5(NAMESPACE_OID, message.value.hex())  # the same whenever it comes
 
 
 def _reason(failure: Exception) -> str:

@@ -11,6 +11,7 @@ from shared.events.bus import Message
 from shared.observability import metrics
 
 UPKEEP_SECONDS = 5.0
+MOST_CHARACTERS = 4_000  # of a text; the octets of the message are kept whole
 
 _PARK = """
     INSERT INTO dead_letters (consumer, letter_id, topic, key, place, value, error, attempts)
@@ -49,8 +50,9 @@ class DeadLetters:
 
     async def park(self, letter_id: UUID, message: Message, error: str, attempts: int) -> None:
         """Keep `message`; if it lies here already, as it is."""
-        values = [self._consumer, letter_id, message.topic, message.key, message.place, message.value]
-        await execute(self._database, _PARK, [*values, error, attempts])
+        texts = map(_storable, (message.topic, message.key, message.place))
+        values = [self._consumer, letter_id, *texts, message.value, _storable(error), attempts]
+        await execute(self._database, _PARK, values)
 
     async def has(self, letter_id: UUID) -> bool:
         """Whether it lies here."""
@@ -79,6 +81,11 @@ class DeadLetters:
             self._count = row[0] if row else 0
 
         return Duty("dead letters", count, UPKEEP_SECONDS)
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL refuses: if `text` found no place here, all behind it would wait for ever."""
+    return text.encode(errors="replace").decode().replace("\x00", "\ufffd")[:MOST_CHARACTERS]
 
 
 def _letter(

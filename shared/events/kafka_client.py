@@ -16,10 +16,12 @@ from functools import partial
 from socket import socket
 from threading import Thread
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from kafka.errors import BrokerResponseError, KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
+from kafka.net.selector import NetworkSelector
 
 from shared.config import Secret
 from shared.errors import Unavailable
@@ -66,6 +68,7 @@ class Threaded(Generic[C]):
         self._thread = ThreadPoolExecutor(1, "kafka")
         self._client: C | None = None
         self._network: KafkaNetClient | None = None
+        self._loop: NetworkSelector | None = None  # kafka-python's own
 
     @property
     def raw(self) -> C:
@@ -133,21 +136,24 @@ class Threaded(Generic[C]):
                 Thread(target=self._close_network, name="kafka closing", daemon=True).start()
 
     def _leave(self, close: Callable[[C], object]) -> None:
-        with suppress(Exception):  # nobody is there any more who could do something about it
-            if self._client is not None:
+        if self._client is not None:
+            with suppress(Exception):  # nobody is there any more who could do something about it
                 close(self._client)
+            _TrackedSocket.close_all(self._loop)
 
     def _close_network(self) -> None:
-        with suppress(Exception):
-            if self._network is not None:
+        if self._network is not None:
+            with suppress(Exception):
                 self._network.close()
+            _TrackedSocket.close_all(self._loop)
 
     def _make_network(self, **settings: Any) -> KafkaNetClient:
         settings |= {
             "socket_connection_setup_timeout_ms": milliseconds(CONNECT_SECONDS),
-            "proxy_url": f"{_TidySocket.SCHEMES[0]}:",
+            "proxy_url": f"{_TrackedSocket.SCHEMES[0]}:",
         }
-        self._network = KafkaNetClient(**settings)
+        self._loop = NetworkSelector(**settings)
+        self._network = KafkaNetClient(net=self._loop, **settings)
         return self._network
 
 
@@ -166,19 +172,32 @@ async def _knock(servers: Sequence[str]) -> None:
     raise failure
 
 
-class _TidySocket(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
-    """How to connect. kafka-python's own class leaves the sockets of attempts in vain open (3.0.12)."""
+_open_sockets: "WeakKeyDictionary[NetworkSelector, WeakSet[socket]]" = WeakKeyDictionary()
 
-    SCHEMES = ("tidy",)
 
-    async def sock_connect(
-        self, net: Any, sock: socket, address: Any, timeout_at: float | None = None
-    ) -> Any:
+class _TrackedSocket(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
+    """How kafka-python connects; it knows what is open.
+
+    By itself kafka-python leaves sockets open (3.0.12): those of attempts in vain, and those that it is closed
+    with while something is still to be sent.
+    """
+
+    SCHEMES = ("tracked",)  # for proxy_url
+
+    async def sock_connect(self, net: NetworkSelector, sock: socket, *args: Any, **kwargs: Any) -> socket:
         try:
-            return await super().sock_connect(net, sock, address, timeout_at=timeout_at)
+            link: socket = await super().sock_connect(net, sock, *args, **kwargs)
         except BaseException:
             sock.close()
             raise
+        _open_sockets.setdefault(net, WeakSet()).add(link)
+        return link
+
+    @staticmethod
+    def close_all(net: NetworkSelector | None) -> None:
+        """Those of one of kafka-python's event loops."""
+        for each in list(_open_sockets.pop(net, ())):
+            each.close()
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ changes are committed, however many processes write. (Of different things they n
 be committed before an earlier one. Whoever reads must never take the highest position seen for a watermark.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ from shared.db.database import Database
 from shared.db.statements import execute, one
 from shared.duties import Duty
 from shared.errors import Unavailable
-from shared.events.envelope import encode, seal
+from shared.events.envelope import Envelope, encode, seal
 from shared.ids import new_id
 from shared.observability import metrics
 from shared.observability.tracing import begin_span
@@ -25,6 +25,7 @@ from shared.tasks import spawn
 
 CHANNEL = "outbox"  # of NOTIFY
 KEPT = timedelta(hours=24)  # after publishing: how long a broker that has lost everything can be served again
+MOST_BYTES = 500_000  # of an event; Kafka takes a million, and one that it refuses would stop all behind it
 CLEANED_AT_ONCE = 5_000  # rows; more would hold others up
 UPKEEP_SECONDS = 5.0
 
@@ -59,12 +60,20 @@ class Outbox:
         self._waiting = (0, 0.0)
 
     async def add(self, reports: Sequence[Report]) -> None:
-        """To be published once the transaction that the task is in has been committed. Raises Unavailable."""
+        """To be published once the transaction that the task is in has been committed.
+
+        Raises Unavailable; ValueError for one that is larger than MOST_BYTES.
+        """
         if not reports:
             return
+        rows = [_row(envelope) for envelope in self._sealed(reports)]
+        await execute(self._database, _ADD, [list(column) for column in zip(*rows, strict=True)])
+        self._database.after_commit(self._doorbell.ring)
+
+    def _sealed(self, reports: Sequence[Report]) -> Iterator[Envelope]:
         now, traceparent = datetime.now(UTC), (context.trace.get() or begin_span(None)).traceparent
-        envelopes = [
-            seal(
+        for each in reports:
+            yield seal(
                 each.message,
                 event_id=new_id(),
                 source=self._source,
@@ -72,13 +81,6 @@ class Outbox:
                 time=now,
                 traceparent=traceparent,
             )
-            for each in reports
-        ]
-        columns = zip(
-            *((each.id, each.partitionkey, each.type, encode(each)) for each in envelopes), strict=True
-        )
-        await execute(self._database, _ADD, [list(column) for column in columns])
-        self._database.after_commit(self._doorbell.ring)
 
     async def republish(self, since: datetime) -> int:
         """Have all events published again that were added at `since` or later. Returns how many there are.
@@ -105,6 +107,14 @@ class Outbox:
             self._waiting = await self.waiting()
 
         return Duty("outbox", keep, UPKEEP_SECONDS)
+
+
+def _row(envelope: Envelope) -> tuple[object, ...]:
+    """The columns of _ADD, in their order."""
+    value = encode(envelope)
+    if len(value) > MOST_BYTES:
+        raise ValueError(f"an event of {len(value)} bytes, {envelope.type}, is more than a bus takes")
+    return (envelope.id, envelope.partitionkey, envelope.type, value)
 
 
 class _Doorbell:

@@ -17,7 +17,7 @@ from typing import Any
 from shared.db.database import Database
 from shared.db.pool import Connection
 from shared.db.statements import execute
-from shared.duties import attempt
+from shared.duties import failure_of
 from shared.events.bus import Bus, Message, Publisher
 from shared.events.outbox import CHANNEL
 from shared.observability import metrics
@@ -58,7 +58,7 @@ class Relay:
         """Publish until cancelled, whatever is away meanwhile."""
         await self._database.wait_until_migrated()
         while True:
-            self._trouble.is_now(await attempt(self._lead))
+            self._trouble.is_now(await failure_of(self._lead))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _lead(self) -> None:

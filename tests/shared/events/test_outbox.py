@@ -8,7 +8,7 @@ from shared.context import Trace
 from shared.db.database import Database
 from shared.db.statements import every, execute
 from shared.events.envelope import decode
-from shared.events.outbox import CHANNEL, Outbox, Report
+from shared.events.outbox import CHANNEL, MOST_BYTES, Outbox, Report
 from tests.shared.events.samples import archived, created
 from tests.waiting import eventually
 
@@ -60,6 +60,12 @@ async def test_an_event_belongs_to_the_trace_of_what_caused_it(database: Databas
 
 async def test_no_report_is_no_statement(outbox: Outbox) -> None:
     await outbox.add([])
+    assert await outbox.waiting() == (0, 0.0)
+
+
+async def test_what_no_bus_takes_is_refused_at_once(outbox: Outbox) -> None:
+    with pytest.raises(ValueError, match=r"shop\.product\.v1\.ProductCreated"):
+        await outbox.add([Report("milk", created("x" * MOST_BYTES))])
     assert await outbox.waiting() == (0, 0.0)
 
 
