@@ -136,13 +136,13 @@ class Threaded(Generic[C]):
                 Thread(target=self._close_network, name="kafka closing", daemon=True).start()
 
     def _leave(self, close: Callable[[C], object]) -> None:
-        if self._client is not None:
+        if self._client is not None and self._loop is not None:
             with suppress(Exception):  # nobody is there any more who could do something about it
                 close(self._client)
             _TrackedSocket.close_all(self._loop)
 
     def _close_network(self) -> None:
-        if self._network is not None:
+        if self._network is not None and self._loop is not None:
             with suppress(Exception):
                 self._network.close()
             _TrackedSocket.close_all(self._loop)
@@ -178,8 +178,8 @@ _open_sockets: "WeakKeyDictionary[NetworkSelector, WeakSet[socket]]" = WeakKeyDi
 class _TrackedSocket(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
     """How kafka-python connects; it knows what is open.
 
-    By itself kafka-python leaves sockets open (3.0.12): those of attempts in vain, and those that it is closed
-    with while something is still to be sent.
+    By itself kafka-python leaves sockets open (3.0.12): those of attempts in vain, and those over which there
+    was still something to be sent when it was closed.
     """
 
     SCHEMES = ("tracked",)  # for proxy_url
@@ -194,7 +194,7 @@ class _TrackedSocket(KafkaNetSocket):  # type: ignore[misc] # kafka-python has n
         return link
 
     @staticmethod
-    def close_all(net: NetworkSelector | None) -> None:
+    def close_all(net: NetworkSelector) -> None:
         """Those of one of kafka-python's event loops."""
         for each in list(_open_sockets.pop(net, ())):
             each.close()

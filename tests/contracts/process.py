@@ -45,7 +45,8 @@ class MemberProcess:
         """Key and number of each message that it has begun to handle."""
         assert self._process.poll() is None, "the member has ended"
         text = os.pread(self._output.fileno(), 1_000_000, 0).decode()
-        return [(key, int(number)) for key, number in (line.split() for line in text.splitlines())]
+        whole = text[: text.rfind("\n") + 1].splitlines()  # it may be writing another
+        return [(key, int(number)) for key, number in map(str.split, whole)]
 
     def kill(self) -> None:
         """kill -9."""
