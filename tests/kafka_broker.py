@@ -62,7 +62,7 @@ def untested_because(skipped: Iterable[object]) -> set[str]:
 
 
 class KafkaBroker:
-    """One broker, which ends with the thread that starts it; all methods return when what they say is done."""
+    """One broker, which ends with the thread that starts it. Methods return when what they say is done."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
