@@ -1,11 +1,13 @@
 """The part of the demo that is played in the shop: stock, a wallet, an order."""
 
 import secrets
+import time
 from collections.abc import Callable
 
 from scripts.support.conversation import Conversation, require
 
 KETTLE = {"name": "Demo kettle for sale", "price": {"amount": 25_000, "currency": "KRW"}}
+EVENT_SECONDS, POLL_SECONDS = 10.0, 0.2
 MONEY = {"amount": 100_000, "currency": "KRW"}
 
 
@@ -64,6 +66,19 @@ class ShopDemo:
         (item,) = self._gateway.expect(200, "GET", order, token=self._token).member("items")
         require(item["product_name"] == change["name"], "the name is today's")
         require(item["unit_price"] == KETTLE["price"], "the price is the one agreed")
+        self._step("The list of orders asks nobody: an event brings it the new name")
+        self._wait_for_name(order, change["name"])
+
+    def _wait_for_name(self, order: str, name: object) -> None:
+        order_id = order.rpartition("/")[2]
+        deadline = time.monotonic() + EVENT_SECONDS
+        while True:
+            orders = self._gateway.expect(200, "GET", "/orders", token=self._token).member("items")
+            (item,) = next(each for each in orders if each["order_id"] == order_id)["items"]
+            if item["product_name"] == name:
+                return
+            require(time.monotonic() < deadline, f"the list has the new name within {EVENT_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
 
     def _cancel(self, order: str) -> None:
         self._step("Changed our mind")

@@ -15,18 +15,29 @@ DATABASE_SECONDS = 5.0  # how long we wait for it to answer and to have its sche
 
 @asynccontextmanager
 async def opened_database(environment: Environment, name: str, migrations: Path) -> AsyncIterator[Database]:
-    """The database of the service `name` while the block runs. SetupError when it cannot be used."""
-    try:
-        async with Database(environment.database_url(name), migrations) as database:
-            await _wait_for(database)
+    """The database of the service `name` while the block runs, which asks nobody else.
+
+    SetupError when it cannot be used, or no longer.
+    """
+    async with Database(environment.database_url(name), migrations) as database:
+        await wait_for(database, name)
+        try:
             yield database
-    except Unavailable as away:
-        raise SetupError(f"the database of {name} cannot be used: {away.detail}") from away
+        except Unavailable as away:
+            raise _unusable(name, away) from away
 
 
-async def _wait_for(database: Database) -> None:
+async def wait_for(database: Database, name: str) -> None:
+    """Until it answers and has its schema. SetupError when that takes longer than DATABASE_SECONDS."""
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
             await database.wait_until_migrated()
     except TimeoutError:
-        await database.check()  # raises, saying why
+        try:
+            await database.check()
+        except Unavailable as away:
+            raise _unusable(name, away) from away
+
+
+def _unusable(name: str, away: Unavailable) -> SetupError:
+    return SetupError(f"the database of {name} cannot be used: {away.detail}")

@@ -38,9 +38,20 @@ from shared.tasks import background
 POOL_SIZE = 10  # PostgreSQL allows 100 connections by default; ten processes share them
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.1, 2.0  # between attempts to migrate, doubling
 SESSION_SECONDS = 15  # a session is used every few seconds; one that is not has lost its process, or its host
+ANSWER_SECONDS = 10.0  # for a statement over a session, whose link may have been cut without a word
 _OWN_SESSION = f"SET idle_session_timeout = '{SESSION_SECONDS}s'".encode()
 
 _log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def answering(seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
+    """What is asked over a session is answered in the block, or the block ends with Unavailable."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as silence:
+        raise Unavailable("The database does not answer.", retry_after=RETRY_AFTER_SECONDS) from silence
 
 
 @dataclass(frozen=True, slots=True)

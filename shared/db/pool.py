@@ -17,7 +17,7 @@ import select
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -38,7 +38,22 @@ MAX_WAITING = 200  # several times what a pool serves within CHECKOUT_SECONDS wo
 RETRY_AFTER_SECONDS = 1.0  # what we tell clients; the engine restarts in about that time
 
 # The fault of server, link or pool, not of what was asked. Read-only: a replica, or one that ran out of disk.
-UNAVAILABLE = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,  # we were frozen for HELD_SECONDS
+)
+# Likewise operational to psycopg, but no waiting helps: a row too large for an index, for example.
+_TOO_LARGE = "54"
+
+# A peer that is gone without a farewell is noticed within HELD_SECONDS, by whoever waits for it.
+_LINK: dict[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": int(HELD_SECONDS * 1000),
+}
 
 
 @contextmanager
@@ -50,6 +65,8 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as failure:
+        if (failure.sqlstate or "").startswith(_TOO_LARGE):
+            raise Invalid("A value is too large to be stored.") from failure
         raise Unavailable("The database does not answer.", retry_after=RETRY_AFTER_SECONDS) from failure
     except psycopg.DataError as failure:  # a NUL character, a number out of range: no rule had caught it
         raise Invalid("A value cannot be stored or looked for.") from failure
@@ -73,7 +90,7 @@ class ConnectionPool:
         self._refusal = ""  # why the latest attempt to connect was in vain; empty when it was not
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url.value,
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
+            kwargs={"autocommit": True, **_LINK},
             configure=self._configure,
             reconnect_failed=self._find_out_why,
             open=False,
@@ -128,6 +145,8 @@ class ConnectionPool:
     async def _configure(self, connection: Connection) -> None:
         self._refusal = ""
         await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'".encode())
+        # The rows that a frozen process has locked are others' again; it finds its transaction undone.
+        await connection.execute(f"SET idle_in_transaction_session_timeout = '{HELD_SECONDS:g}s'".encode())
         await connection.execute("SET timezone = 'UTC'")
 
     async def _find_out_why(self, _: AsyncConnectionPool[Connection]) -> None:
@@ -160,7 +179,7 @@ async def connect(url: Secret) -> Connection:
 
     Raises psycopg.OperationalError, whose message says what is wrong with server, link, role or database.
     """
-    return await psycopg.AsyncConnection.connect(url.value, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    return await psycopg.AsyncConnection.connect(url.value, autocommit=True, **_LINK)
 
 
 def _has_hung_up(connection: Connection) -> bool:

@@ -9,21 +9,24 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+import psycopg
 from google.protobuf.message import Message as ProtobufMessage
 
 from shared import context
 from shared.db.database import Database
 from shared.duties import Duty, failure_of
-from shared.errors import ApplicationError, DeadlineExceeded, Unavailable, in_words
+from shared.errors import ApplicationError, DeadlineExceeded, Invalid, Unavailable, in_words
 from shared.events.bus import Bus, Message
 from shared.events.dead_letters import DeadLetters
 from shared.events.envelope import Envelope, Unreadable, decode, unseal
@@ -31,11 +34,16 @@ from shared.events.inbox import Inbox
 from shared.observability import metrics
 from shared.observability.tracing import begin_span
 from shared.observability.trouble import IntermittentTrouble, Trouble
+from shared.tasks import background
 
 PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds between the five attempts at an event
 FIRST_WAIT_SECONDS, LAST_WAIT_SECONDS = 0.1, 5.0  # while something is away, doubling
-RETRY_SECONDS = 0.25
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.25, 2.0  # until the bus is asked again, doubling
 LAG_SECONDS = 5.0
+SETTLED_SECONDS = 10.0  # longer than any bus takes to say that it is away
+AWAY, FAILURE = "unavailable", "failure"  # why an event is tried again
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -81,33 +89,62 @@ class Consumer:
             for kind, handler in each.handlers.items()
         }
         self._pauses = pauses
+        self._parks_all = False  # whether the latest event was parked
+        self._retry_pause = FIRST_RETRY_SECONDS
         self._trouble = Trouble(_log, "events do not come", "events come again")
         self._waiting = IntermittentTrouble(_log, "events wait", "events are taken in again")
 
     async def run(self, bus: Bus) -> None:
         """Take in what comes until cancelled, whatever is away meanwhile."""
-        for metric in (metrics.EVENTS_HANDLED, metrics.EVENT_DELAY, metrics.EVENTS_TRIED_AGAIN):
-            metrics.expose(metric)
+        self._expose_metrics()
         await self._database.wait_until_migrated()
         while True:
-            failure = await failure_of(lambda: bus.consume(self.name, self.topics, self.handle))
+            async with background(self._call_it_over(), "consumer settling"):
+                failure = await failure_of(lambda: bus.consume(self.name, self.topics, self.handle))
             self._trouble.is_now(failure)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._retry_pause)
+            self._retry_pause = min(2 * self._retry_pause, LAST_RETRY_SECONDS)
+
+    async def _call_it_over(self) -> None:
+        """Nothing need come for a long time: what has gone on for so long works."""
+        await asyncio.sleep(SETTLED_SECONDS)
+        self._events_come()
+
+    def _events_come(self) -> None:
+        self._retry_pause = FIRST_RETRY_SECONDS
+        self._trouble.is_over()
+
+    def _expose_metrics(self) -> None:
+        for metric in (metrics.EVENTS_HANDLED, metrics.EVENT_DELAY, metrics.EVENTS_TRIED_AGAIN):
+            metrics.expose(metric)
+        handled = [(self.name, topic, outcome.value) for topic in self.topics for outcome in Outcome]
+        metrics.start_at_zero(metrics.EVENTS_HANDLED, *handled)
+        metrics.start_at_zero(metrics.EVENTS_TRIED_AGAIN, (self.name, AWAY), (self.name, FAILURE))
 
     def upkeep(self, bus: Bus) -> list[Duty]:
         """Forget what came long ago; know what waits, here and on the bus."""
         metrics.expose(metrics.CONSUMER_LAG)
 
         async def measure() -> None:
-            for topic, count in (await bus.lag(self.name, self.topics)).items():
-                metrics.CONSUMER_LAG.labels(self.name, topic).set(count)
+            try:
+                lag = await bus.lag(self.name, self.topics)
+            except Unavailable:
+                self._show_lag(dict.fromkeys(self.topics, math.nan))
+                raise
+            self._show_lag(lag)
 
         return [self._inbox.upkeep(), self.dead_letters.upkeep(), Duty("consumer lag", measure, LAG_SECONDS)]
 
+    def _show_lag(self, lag: Mapping[str, float]) -> None:
+        for topic, count in lag.items():
+            metrics.CONSUMER_LAG.labels(self.name, topic).set(count)
+
     async def handle(self, message: Message) -> None:
         """Return when the event has had its effect, had had it already, or is parked; not before."""
-        self._trouble.is_over()
+        self._events_come()
         outcome = await self._settle(message)
+        if outcome is not Outcome.IGNORED:
+            self._parks_all = outcome is Outcome.PARKED
         metrics.EVENTS_HANDLED.labels(self.name, message.topic, outcome.value).inc()
 
     async def take(self, message: Message) -> Outcome:
@@ -129,38 +166,53 @@ class Consumer:
         return Outcome.APPLIED
 
     async def _settle(self, message: Message) -> Outcome:
-        attempt, wait = 1, FIRST_WAIT_SECONDS
+        """One attempt more than there are pauses; then it is parked."""
+        is_known = partial(self.dead_letters.has, _letter_id(message))
+        for attempt, pause in enumerate((*self._pauses, None), 1):
+            try:
+                return await self._patiently(partial(self.take, message))
+            except Exception as failure:
+                if attempt == 1 and await self._patiently(is_known):
+                    break  # it has been parked before, and comes again
+                if pause is None:
+                    await self._patiently(partial(self._park, message, failure, attempt))
+                    break
+                metrics.EVENTS_TRIED_AGAIN.labels(self.name, FAILURE).inc()
+                await asyncio.sleep(0 if self._is_futile(failure) else pause)
+        return Outcome.PARKED
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` returns, or raises; tried again, for ever, while something that it needs is away."""
+        wait = FIRST_WAIT_SECONDS
         while True:
             try:
-                outcome = await self._attempt(message, attempt)
+                result = await work()
             except (Unavailable, DeadlineExceeded) as away:
                 self._waiting.failed(away.detail)
-                metrics.EVENTS_TRIED_AGAIN.labels(self.name, "unavailable").inc()
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LAST_WAIT_SECONDS)
-                continue
-            self._waiting.worked()
-            if outcome is not None:
-                return outcome
-            metrics.EVENTS_TRIED_AGAIN.labels(self.name, "failure").inc()
-            await asyncio.sleep(self._pauses[attempt - 1])
-            attempt += 1
+                metrics.EVENTS_TRIED_AGAIN.labels(self.name, AWAY).inc()
+            else:
+                self._waiting.worked()
+                return result
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LAST_WAIT_SECONDS)
 
-    async def _attempt(self, message: Message, attempt: int) -> Outcome | None:
-        """None when the event is to be tried again after a pause. Raises Unavailable."""
+    def _is_futile(self, failure: Exception) -> bool:
+        """Whether waiting between attempts only holds up those behind: nothing changes, or nothing works."""
+        return isinstance(failure, Unreadable | Invalid) or self._parks_all
+
+    async def _park(self, message: Message, failure: Exception, attempts: int) -> None:
+        letter_id, reason = _letter_id(message), reason_of(failure)
+        await self.dead_letters.park(letter_id, message, reason, attempts)
+        details = {"consumer": self.name, "letter": str(letter_id), "place": message.place, "reason": reason}
+        bug = None if isinstance(failure, ApplicationError | psycopg.Error) else failure
         try:
-            return await self.take(message)
-        except (Unavailable, DeadlineExceeded):
-            raise
-        except Exception as failure:
-            letter_id = _letter_id(message)
-            if attempt == 1 and await self.dead_letters.has(letter_id):
-                return Outcome.PARKED  # and delivered again
-            if attempt <= len(self._pauses):
-                return None
-            await self.dead_letters.park(letter_id, message, _reason(failure), attempt)
-            _log.exception("event parked", extra={"event": str(letter_id), "place": message.place})
-            return Outcome.PARKED
+            envelope = decode(message.value)
+        except Unreadable:
+            _log.error("event parked", extra=details, exc_info=bug)
+            return
+        with _as_part_of(envelope):
+            about = {"type": envelope.type, "subject": envelope.subject}
+            _log.error("event parked", extra={**details, **about}, exc_info=bug)
 
     def _tell(self, envelope: Envelope, message: Message, seconds: float) -> None:
         delay = (datetime.now(UTC) - envelope.time).total_seconds()
@@ -183,14 +235,20 @@ def _as_part_of(envelope: Envelope) -> Iterator[None]:
 
 
 def _letter_id(message: Message) -> UUID:
+    """The event's, or made from the octets: the same whenever they come."""
     try:
         return decode(message.value).id
     except Unreadable:
-        return uuid5(NAMESPACE_OID, message.value.hex())  # the same whenever it comes
+        return uuid5(NAMESPACE_OID, message.value.hex())
 
 
-def _reason(failure: Exception) -> str:
-    """For whoever reads the dead letter; a bug is told by its kind."""
+def reason_of(failure: Exception) -> str:
+    """Why an event could not be taken in, for whoever reads the log or the dead letter.
+
+    A bug is told by its kind. PostgreSQL's details are left out: they have the values of rows.
+    """
     if isinstance(failure, ApplicationError):
         return in_words(failure)
+    if isinstance(failure, psycopg.Error):
+        return f"{type(failure).__name__}: {failure.diag.message_primary}"
     return f"{type(failure).__name__}: {failure}"

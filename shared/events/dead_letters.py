@@ -62,6 +62,11 @@ class DeadLetters:
         """All that lie here, the longest first."""
         return [_letter(*row) for row in await every(self._database, _ALL, [self._consumer])]
 
+    async def count(self) -> int:
+        """How many lie here."""
+        row = await one(self._database, _COUNT, [self._consumer])
+        return row[0] if row else 0
+
     async def get(self, letter_id: UUID) -> DeadLetter | None:
         """One of them."""
         row = await one(self._database, _ONE, [self._consumer, letter_id])
@@ -77,8 +82,7 @@ class DeadLetters:
         metrics.DEAD_LETTERS.labels(self._consumer).set_function(lambda: self._count)
 
         async def count() -> None:
-            row = await one(self._database, _COUNT, [self._consumer])
-            self._count = row[0] if row else 0
+            self._count = await self.count()
 
         return Duty("dead letters", count, UPKEEP_SECONDS)
 

@@ -6,7 +6,7 @@ extensions for ordering and for W3C Trace Context.
 """
 
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -34,7 +34,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     type: str  # the message's full name: shop.product.v1.ProductCreated
     subject: str
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     partitionkey: str  # events with the same one stay in order
     data: msgspec.Raw
     dataschema: str

@@ -57,8 +57,13 @@ def kafka_errors() -> Iterator[None]:
         raise
     except FAILURES as failure:
         says = "refuses" if isinstance(failure, BrokerResponseError) else "does not answer"
-        detail = f"Kafka {says}: {type(failure).__name__}."
+        detail = f"Kafka {says}: {_in_words(failure)}."
         raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS) from failure
+
+
+def _in_words(failure: Exception) -> str:
+    said = str(failure) if isinstance(failure, OSError) else ""
+    return said or type(failure).__name__
 
 
 class Threaded(Generic[C]):
@@ -166,7 +171,7 @@ async def _knock(servers: Sequence[str]) -> None:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         except OSError as refused:
-            failure = refused
+            failure = OSError(f"{server}: {refused.strerror or _in_words(refused)}")
         else:
             return writer.close()
     raise failure

@@ -87,9 +87,9 @@ async def history(url: Secret, topic: str) -> AsyncIterator[Message]:
         ends = await client.call(_go_to_beginning, on_kafka(topic))
         connection = _Connection(client)
         while await client.call(_is_before, ends):
-            for place, records in (await client.call(_poll, set(), POLL_SECONDS)).items():
+            for partition, records in (await client.call(_poll, set(), POLL_SECONDS)).items():
                 for record in records:
-                    if record.offset < ends[place]:
+                    if record.offset < ends[partition]:
                         yield message_of(record)
             connection.check()
 
@@ -155,17 +155,17 @@ class _Moves(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-pyth
         """They are another's."""
         await self._give_up(lost)
 
-    async def _give_up(self, places: Set[TopicPartition]) -> Done:
+    async def _give_up(self, partitions: Set[TopicPartition]) -> Done:
         answer = Future()
-        asyncio.run_coroutine_threadsafe(self._answer(places, answer), self._loop)
+        asyncio.run_coroutine_threadsafe(self._answer(partitions, answer), self._loop)
         done: Done = await answer
         return done
 
-    async def _answer(self, places: Set[TopicPartition], answer: Future) -> None:
+    async def _answer(self, partitions: Set[TopicPartition], answer: Future) -> None:
         """On our event loop."""
         done: Done = {}
         try:
-            done = await self._lanes.give_up(places)
+            done = await self._lanes.give_up(partitions)
         finally:
             answer.success(done)
             self._client.wake()
@@ -192,7 +192,7 @@ def _commit(consumer: KafkaConsumer, done: Done, seconds: float) -> Done:
 
 
 def _offsets(done: Done) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {place: OffsetAndMetadata(offset) for place, offset in done.items()}
+    return {partition: OffsetAndMetadata(offset) for partition, offset in done.items()}
 
 
 def _leave(lanes: Lanes, consumer: KafkaConsumer) -> None:
@@ -205,29 +205,31 @@ def _close(consumer: KafkaConsumer) -> None:
     consumer.close(autocommit=False, timeout_ms=milliseconds(LEAVE_SECONDS))
 
 
-def _places(consumer: KafkaConsumer, name: str) -> list[TopicPartition]:
+def _partitions_of(consumer: KafkaConsumer, name: str) -> list[TopicPartition]:
     return [TopicPartition(name, number) for number in sorted(consumer.partitions_for_topic(name))]
 
 
 def _go_to_end(consumer: KafkaConsumer, names: Sequence[str]) -> None:
-    places = [place for name in names for place in _places(consumer, name)]
-    consumer.assign(places)
+    partitions = [partition for name in names for partition in _partitions_of(consumer, name)]
+    consumer.assign(partitions)
     consumer.seek_to_end()
-    for place in places:  # asks for all of them at the first
-        if consumer.position(place, milliseconds(ANSWER_SECONDS)) is None:
+    for partition in partitions:  # asks for all of them at the first
+        if consumer.position(partition, milliseconds(ANSWER_SECONDS)) is None:
             raise Unavailable("Kafka does not say where its topics end.", retry_after=RETRY_AFTER_SECONDS)
 
 
 def _go_to_beginning(consumer: KafkaConsumer, name: str) -> Done:
     """Returns where it ends now."""
-    places = _places(consumer, name)
-    if not places:
+    partitions = _partitions_of(consumer, name)
+    if not partitions:
         return {}
-    consumer.assign(places)
-    ends: Done = consumer.end_offsets(places)
+    consumer.assign(partitions)
+    ends: Done = consumer.end_offsets(partitions)
     return ends
 
 
 def _is_before(consumer: KafkaConsumer, ends: Done) -> bool:
-    positions = ((consumer.position(place, milliseconds(ANSWER_SECONDS)), end) for place, end in ends.items())
+    positions = (
+        (consumer.position(partition, milliseconds(ANSWER_SECONDS)), end) for partition, end in ends.items()
+    )
     return any(position is None or position < end for position, end in positions)

@@ -40,10 +40,10 @@ class Lanes:
 
     def add(self, found: Found) -> None:
         """Put what has come behind what has come before."""
-        for place, records in found.items():
-            if place not in self._lanes:
-                self._lanes[place] = _Lane(self._handle, self._tasks)
-            self._lanes[place].add(records)
+        for partition, records in found.items():
+            if partition not in self._lanes:
+                self._lanes[partition] = _Lane(self._handle, self._tasks)
+            self._lanes[partition].add(records)
 
     def are_busy(self) -> bool:
         """Whether there will be something to commit soon."""
@@ -51,26 +51,28 @@ class Lanes:
 
     def full(self) -> Set[TopicPartition]:
         """Those that have enough."""
-        return {place for place, lane in self._lanes.items() if lane.is_full}
+        return {partition for partition, lane in self._lanes.items() if lane.is_full}
 
     def done(self) -> Done:
         """How far they have come, where that has not been committed."""
-        news = ((place, lane.done) for place, lane in self._lanes.items() if lane.done != lane.committed)
-        return {place: done for place, done in news if done is not None}
+        news = (
+            (partition, lane.done) for partition, lane in self._lanes.items() if lane.done != lane.committed
+        )
+        return {partition: done for partition, done in news if done is not None}
 
     def note_committed(self, done: Done) -> None:
         """Kafka has been told."""
-        for place, offset in done.items():
-            if place in self._lanes:
-                self._lanes[place].committed = offset
+        for partition, offset in done.items():
+            if partition in self._lanes:
+                self._lanes[partition].committed = offset
 
-    async def give_up(self, places: Collection[TopicPartition]) -> Done:
+    async def give_up(self, partitions: Collection[TopicPartition]) -> Done:
         """Close these lanes. Returns what they have done, when nothing of them is at work any more."""
-        closing = [self._lanes[place].task for place in places if place in self._lanes]
+        closing = [self._lanes[partition].task for partition in partitions if partition in self._lanes]
         await asyncio.gather(*map(cancel, closing))
-        done = {place: offset for place, offset in self.done().items() if place in places}
-        for place in places:
-            self._lanes.pop(place, None)
+        done = {partition: offset for partition, offset in self.done().items() if partition in partitions}
+        for partition in partitions:
+            self._lanes.pop(partition, None)
         return done
 
 
@@ -108,7 +110,6 @@ class _Lane:
 
 def message_of(record: Any) -> Message:
     """One of kafka-python's records as what it is to us."""
-    place = f"{record.partition}:{record.offset}"
-    return Message(
-        of_ours(record.topic), (record.key or b"").decode(errors="replace"), record.value or b"", place
-    )
+    place = f"{record.topic}:{record.partition}/{record.offset}"
+    key = (record.key or b"").decode(errors="replace")
+    return Message(of_ours(record.topic), key, record.value or b"", place)

@@ -39,7 +39,8 @@ _WAITING = """
 _CLEAN = """
     DELETE FROM outbox WHERE position IN (
         SELECT position FROM outbox WHERE published_at < now() - %s ORDER BY published_at LIMIT %s)"""
-_REPUBLISH = "UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL AND created_at >= %s"
+_REPUBLISH = """
+    UPDATE outbox SET published_at = NULL, created_at = clock_timestamp() WHERE published_at >= %s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,13 @@ class Outbox:
             )
 
     async def republish(self, since: datetime) -> int:
-        """Have all events published again that were added at `since` or later. Returns how many there are.
+        """Have everything published again that was at `since` or later. Returns how many events that is.
 
-        Those that were published longer than KEPT ago are gone.
+        What was longer than KEPT ago is gone.
         """
-        count = await execute(self._database, _REPUBLISH, [since])
-        await execute(self._database, _RING)
+        async with self._database.session() as session:  # where statements may take as long as they need
+            count = (await session.execute(_REPUBLISH, [since])).rowcount
+            await session.execute(_RING)
         return count
 
     async def waiting(self) -> tuple[int, float]:

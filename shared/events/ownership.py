@@ -15,7 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from shared.db.database import Database
+from shared.db.database import Database, answering
 from shared.db.pool import Connection
 from shared.tasks import cancel, spawn
 
@@ -53,13 +53,14 @@ class DatabaseOwnership:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._told: dict[str, Sequence[str]] = {}  # what the log has, by name
 
     async def share(self, name: str, partitions: Sequence[str], work: Work) -> None:
         """As Ownership says."""
         async with self._database.session() as session:
             works = _Works(work)
             try:
-                await _Member(session, name, partitions, works).stay()
+                await _Member(session, name, partitions, works, self._told).stay()
             finally:
                 await works.stop(works.running)
 
@@ -67,7 +68,15 @@ class DatabaseOwnership:
 class _Member:
     """One process of the group `name`, for as long as its session lives."""
 
-    def __init__(self, session: Connection, name: str, partitions: Sequence[str], works: "_Works") -> None:
+    def __init__(
+        self,
+        session: Connection,
+        name: str,
+        partitions: Sequence[str],
+        works: "_Works",
+        told: dict[str, Sequence[str]],
+    ) -> None:
+        self._told = told
         self._session = session
         self._name = name
         self._partitions = partitions
@@ -87,7 +96,13 @@ class _Member:
         await self._let_go(before[share:])
         await self._take_up_to(share)
         if (now := self._works.running) != before:
-            _log.info("share of the work", extra={"of": self._name, "has": now, "members": members})
+            self._tell(now, members)
+
+    def _tell(self, partitions: Sequence[str], members: int) -> None:
+        """Once: a bus that comes and goes has the same work taken up again and again."""
+        if self._told.get(self._name) != partitions:
+            _log.info("share of the work", extra={"of": self._name, "has": partitions, "members": members})
+        self._told[self._name] = partitions
 
     async def _take_up_to(self, share: int) -> None:
         for partition in self._partitions:
@@ -103,7 +118,8 @@ class _Member:
 
     async def _ask(self, question: str, partition: str = "") -> int:
         values = {"name": self._name, "partition": partition}
-        row = await (await self._session.execute(question.encode(), values)).fetchone()
+        async with answering():
+            row = await (await self._session.execute(question.encode(), values)).fetchone()
         assert row is not None
         return row[0] or 0
 

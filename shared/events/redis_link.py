@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from shared.config import Secret
+from shared.config import ConfigError, Secret
 from shared.errors import Unavailable
 
 ANSWER_SECONDS = 3.0  # a server that takes longer is away
@@ -71,6 +71,25 @@ class Link:
 @asynccontextmanager
 async def linked(url: Secret) -> AsyncIterator[Link]:
     """A link to the server at `url` while the block runs. Raises Unavailable when there is none to be had."""
+    connection = _connection(url)
+    try:
+        with link_errors():
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        yield Link(connection)
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+def check_url(url: Secret) -> None:
+    """Raises ConfigError, which names EVENTS_URL and shows nothing of it, when the client cannot read it."""
+    try:
+        _connection(url)
+    except (ValueError, TypeError):
+        raise ConfigError("EVENTS_URL", "is not a URL that the client for Redis understands") from None
+
+
+def _connection(url: Secret) -> AbstractConnection:
     pool = ConnectionPool.from_url(
         url.value,
         protocol=2,
@@ -79,13 +98,7 @@ async def linked(url: Secret) -> AsyncIterator[Link]:
         retry=Retry(NoBackoff(), 0),
     )
     connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-    try:
-        with link_errors():
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        yield Link(connection)
-    finally:
-        await connection.disconnect(nowait=True)
+    return connection
 
 
 @contextmanager

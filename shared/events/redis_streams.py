@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from shared.config import Secret
 from shared.events.bus import Handle, Message, Publisher, Resumed
 from shared.events.ownership import Ownership
-from shared.events.redis_link import Link, linked
+from shared.events.redis_link import Link, check_url, linked
 from shared.events.redis_publisher import redis_publisher, trouble_without_file
 from shared.events.redis_topics import (
     BEGINNING,
@@ -26,9 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 class RedisStreamsBus:
-    """The server at `url`. Who consumes needs an `ownership`, which says who works at which stream."""
+    """The server at `url`. Who consumes needs an `ownership`, which says who works at which stream.
+
+    Raises ConfigError when the URL cannot be used.
+    """
 
     def __init__(self, url: Secret, ownership: Ownership | None) -> None:
+        check_url(url)
         self._url = url
         self._ownership = ownership
         self._no_file = trouble_without_file(_log)
@@ -102,7 +106,10 @@ class _Owner:
 
     async def work(self) -> None:
         """From the bookmark on, one entry after the other."""
-        await make_bookmark(self._link, self._stream, self._group)
+        if (
+            await bookmark_of(self._link, self._stream, self._group) is None
+        ):  # a server without memory refuses
+            await make_bookmark(self._link, self._stream, self._group)
         await self._find_bookmark()
         while True:
             entries = await read(self._link, {self._stream: self._position})

@@ -11,10 +11,11 @@ lost without the leader knowing) do no more harm than that.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from shared.db.database import Database
+from shared.db.database import Database, answering
 from shared.db.pool import Connection
 from shared.db.statements import execute
 from shared.duties import failure_of
@@ -26,7 +27,7 @@ from shared.tasks import together
 
 LOOK_SECONDS = 5.0  # the relay looks by itself so often, should a NOTIFY be lost
 CANDIDATE_SECONDS = 0.5  # how often the others try to take the lead
-RETRY_SECONDS = 0.25
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.25, 2.0  # doubling
 TIDY_SECONDS = 10.0
 BATCH = 500  # rows
 MOST_UNCONFIRMED = 10_000  # rows that are sent and may have to be sent again
@@ -51,22 +52,31 @@ class Relay:
         self._bus = bus
         self._topic = topic
         self._trouble = Trouble(_log, "events are not published", "events are published again")
+        self._pause = FIRST_RETRY_SECONDS
         metrics.expose(metrics.EVENTS_PUBLISHED)
         metrics.expose(metrics.PUBLISHING_DELAY)
+        metrics.start_at_zero(metrics.EVENTS_PUBLISHED, (topic,))
 
     async def run(self) -> None:
         """Publish until cancelled, whatever is away meanwhile."""
         await self._database.wait_until_migrated()
         while True:
             self._trouble.is_now(await failure_of(self._lead))
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, LAST_RETRY_SECONDS)
 
     async def _lead(self) -> None:
         async with self._database.session() as session:
             await _take_the_lead(session)
             async with self._bus.publisher([self._topic]) as publisher:
-                self._trouble.is_over()
-                await _Term(session, self._database, publisher, self._topic).serve()
+                term = _Term(session, self._database, publisher, self._topic)
+                await together(term.serve(), self._note_success(term))
+
+    async def _note_success(self, term: "_Term") -> None:
+        """A bus that lets us in may still refuse to take anything."""
+        await term.has_worked.wait()
+        self._pause = FIRST_RETRY_SECONDS
+        self._trouble.is_over()
 
 
 class _Term:
@@ -80,32 +90,36 @@ class _Term:
         self._unconfirmed: set[int] = set()  # positions that were sent
         self._has_sent = asyncio.Event()
         self._has_room = asyncio.Event()
+        self.has_worked = asyncio.Event()
 
     async def serve(self) -> None:
         """Until something fails. Raises Unavailable, or the session's psycopg.OperationalError."""
         await together(self._send(), self._confirm(), self._tidy())
 
     async def _send(self) -> None:
-        await self._session.execute(f"LISTEN {CHANNEL}".encode())
+        async with answering():
+            await self._session.execute(f"LISTEN {CHANNEL}".encode())
         while True:
             while rows := await self._next():
+                started = time.monotonic()
                 await self._publisher.send([Message(self._topic, key, value) for _, key, value, _ in rows])
-                self._sent(rows)
+                self._sent(rows, time.monotonic() - started)
                 await self._wait_for_room()
             async for _ in self._session.notifies(timeout=LOOK_SECONDS, stop_after=1):
                 pass
 
     async def _next(self) -> Sequence[Any]:
         # Not prepared: a plan that knows the array's length joins by hash.
-        found = await self._session.execute(_NEXT, [list(self._unconfirmed), BATCH], prepare=False)
-        return await found.fetchall()
+        async with answering():
+            found = await self._session.execute(_NEXT, [list(self._unconfirmed), BATCH], prepare=False)
+            return await found.fetchall()
 
-    def _sent(self, rows: Sequence[Any]) -> None:
+    def _sent(self, rows: Sequence[Any], took: float) -> None:
         self._unconfirmed.update(row[0] for row in rows)
         self._has_sent.set()
         metrics.EVENTS_PUBLISHED.labels(self._topic).inc(len(rows))
-        for *_, seconds in rows:
-            metrics.PUBLISHING_DELAY.observe(seconds)
+        for *_, age in rows:
+            metrics.PUBLISHING_DELAY.observe(age + took)
 
     async def _wait_for_room(self) -> None:
         while len(self._unconfirmed) >= MOST_UNCONFIRMED:
@@ -121,14 +135,21 @@ class _Term:
             await execute(self._database, _PUBLISHED, [sent])
             self._unconfirmed.difference_update(sent)
             self._has_room.set()
+            self.has_worked.set()
 
     async def _tidy(self) -> None:
         while True:
             await self._publisher.tidy()
+            self.has_worked.set()
             await asyncio.sleep(TIDY_SECONDS)
 
 
 async def _take_the_lead(session: Connection) -> None:
     """By asking again: a statement that waits for the lock would keep the server from tidying up."""
-    while await (await session.execute(_LEAD)).fetchone() != (True,):  # noqa: ASYNC110 - nobody else tells
+    while not await _leads(session):  # noqa: ASYNC110 - nobody else tells
         await asyncio.sleep(CANDIDATE_SECONDS)
+
+
+async def _leads(session: Connection) -> bool:
+    async with answering():
+        return await (await session.execute(_LEAD)).fetchone() == (True,)

@@ -92,7 +92,8 @@ class _JSONFormatter(logging.Formatter):
         entry.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        line = json.dumps(entry, default=str, ensure_ascii=False)
+        return line.encode(errors="backslashreplace").decode()  # half of a pair of UTF-16 is no character
 
 
 class _LinesHandler(logging.Handler):

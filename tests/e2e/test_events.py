@@ -116,8 +116,7 @@ def test_a_poison_event_is_parked_and_shown_and_stops_nothing(stormy: Stormy) ->
 
     redriven = events(system, "redrive", "order")
     assert (redriven.returncode, "1 cannot be taken in" in redriven.stdout) == (1, True), redriven
-    with database(system, "order") as order:
-        order.execute("DELETE FROM dead_letters")  # somebody has decided
+    assert events(system, "discard", "order", letter_id).returncode == 0
     assert events(system, "list").stdout == "no dead letters\n"
 
 
@@ -142,7 +141,7 @@ def test_a_replay_brings_what_is_missing_and_nothing_twice(stormy: Stormy) -> No
     with database(system, "order") as order:
         order.execute("DELETE FROM inbox WHERE event_id IN (SELECT event_id FROM inbox LIMIT 3)")
     replayed = events(system, "replay", "order")
-    assert re.search(r" 3 new, \d{3,} had happened already", replayed.stdout), replayed
+    assert re.search(r": 3 new, \d{3,} had happened already", replayed.stdout), replayed
 
 
 def test_a_wiped_broker_is_served_again(stormy: Stormy) -> None:
@@ -167,11 +166,11 @@ def test_damaged_copies_are_rebuilt_while_events_go_on(stormy: Stormy) -> None:
         )
         order.execute("DELETE FROM articles WHERE ctid IN (SELECT ctid FROM articles LIMIT 2)")
     rebuilt = events(system, "rebuild", "order")
-    assert re.search(r"\d+ products in the catalogue: [456] copies were different", rebuilt.stdout), rebuilt
+    assert re.search(r"\d+ products in the catalogue: [456] copies were wrong", rebuilt.stdout), rebuilt
     toll = Toll()
     look(system, toll)
     assert toll.different == 0
-    assert "0 copies were different" in events(system, "rebuild", "order").stdout
+    assert "all copies are right" in events(system, "rebuild", "order").stdout
 
 
 def test_what_waits_is_told(stormy: Stormy) -> None:

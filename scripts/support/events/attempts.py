@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Awaitable
 
-from shared.errors import ApplicationError, Unavailable, in_words
-from shared.events.consumer import Outcome
+from shared.errors import Unavailable
+from shared.events.consumer import Outcome, reason_of
 
 WORDS = {
     Outcome.APPLIED: "new",
@@ -20,18 +20,16 @@ async def attempt(taking: Awaitable[Outcome]) -> tuple[Outcome, str]:
         outcome = await taking
     except Unavailable:
         raise
-    except ApplicationError as failure:
-        return Outcome.PARKED, f"{WORDS[Outcome.PARKED]}: {in_words(failure)}"
-    except Exception as bug:  # the service would have parked it, too
-        return Outcome.PARKED, f"{WORDS[Outcome.PARKED]}: {type(bug).__name__}: {bug}"
+    except Exception as failure:  # the service would have parked it, too
+        return Outcome.PARKED, f"{WORDS[Outcome.PARKED]}: {reason_of(failure)}"
     return outcome, WORDS[outcome]
 
 
 def summary(outcomes: Counter[Outcome]) -> str:
-    """How many there were, and what became of them."""
+    """What became of them, counted."""
     counted = [
         f"{outcomes[each]} {word}"
         for each, word in WORDS.items()
         if outcomes[each] or each in (Outcome.APPLIED, Outcome.ALREADY)
     ]
-    return f"{sum(outcomes.values())} events: {', '.join(counted)}"
+    return ", ".join(counted)

@@ -50,12 +50,21 @@ async def show_letter(environment: Environment, name: str, letter_id: UUID) -> i
 async def redrive(environment: Environment, name: str, letter_ids: Sequence[UUID]) -> int:
     """Try the named dead letters again, or all, through the inbox. 1 when some are still parked."""
     async with opened_consumer(environment, name) as opened:
-        letters = [await _letter(opened, each) for each in letter_ids]
-        outcomes = Counter(
-            [await _try_again(opened, each) for each in letters or await opened.consumer.dead_letters.every()]
-        )
-    print(summary(outcomes))
+        named = [await _letter(opened, each) for each in letter_ids]
+        letters = named or await opened.consumer.dead_letters.every()
+        outcomes = Counter([await _try_again(opened, each) for each in letters])
+    print(summary(outcomes) if letters else f"no dead letters of {name}")
     return 1 if outcomes[Outcome.PARKED] else 0
+
+
+async def discard(environment: Environment, name: str, letter_ids: Sequence[UUID]) -> int:
+    """Throw the named dead letters away. Raises SetupError, and keeps all, when one is not there."""
+    async with opened_consumer(environment, name) as opened, opened.database.transaction():
+        for letter_id in letter_ids:
+            await _letter(opened, letter_id)
+            await opened.consumer.dead_letters.remove(letter_id)
+    print(f"{len(letter_ids)} dead letters of {name} are gone")
+    return 0
 
 
 async def _try_again(opened: OpenedConsumer, letter: DeadLetter) -> Outcome:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from scripts.support.admin.text import shown
 from scripts.support.events.attempts import attempt, summary
 from scripts.support.events.services import opened, opened_consumer, publishers, require
+from scripts.support.events.settings import bus_in_words
 from scripts.support.failures import BAD_SETTING, SetupError
 from shared.callers import OPERATOR
 from shared.config import Environment
@@ -28,7 +29,7 @@ async def replay(environment: Environment, name: str) -> int:
                 outcomes[outcome] += 1
                 if outcome is Outcome.PARKED:
                     print(f"{shown(message.place)} {shown(words)}", flush=True)
-    print(summary(outcomes))
+    print(f"{bus_in_words(environment)}: {summary(outcomes)}")
     return 1 if outcomes[Outcome.PARKED] else 0
 
 
@@ -39,7 +40,10 @@ async def rebuild(environment: Environment, name: str) -> int:
         Channel.read(environment, OPERATOR, "product") as product,
     ):
         rebuilt = await service.main.rebuild(service.database, product)
-    print(f"{rebuilt.seen} products in the catalogue: {rebuilt.changed} copies were different and are mended")
+    found = (
+        f"{rebuilt.changed} copies were wrong and are mended" if rebuilt.changed else "all copies are right"
+    )
+    print(f"{rebuilt.seen} products in the catalogue: {found}")
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from scripts.support.failures import BAD_SETTING, SetupError
-from scripts.support.opened_database import opened_database
+from scripts.support.opened_database import wait_for
 from scripts.support.service_names import services_with_database
 from shared.config import CHECKOUT, Environment
 from shared.db.database import Database
@@ -43,7 +43,9 @@ def require(name: str, known: list[str], what: str) -> str:
 @asynccontextmanager
 async def opened(environment: Environment, name: str) -> AsyncIterator[Database]:
     """A service's database while the block runs. Raises SetupError when it cannot be used."""
-    async with opened_database(environment, name, CHECKOUT / "services" / name / "migrations") as database:
+    migrations = CHECKOUT / "services" / name / "migrations"
+    async with Database(environment.database_url(name), migrations) as database:
+        await wait_for(database, name)
         yield database
 
 

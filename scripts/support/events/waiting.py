@@ -2,6 +2,7 @@
 
 from scripts.support.admin.text import table
 from scripts.support.events.services import consumers, opened, opened_consumer, publishers
+from scripts.support.events.settings import bus_in_words
 from shared.config import Environment
 from shared.events.outbox import Outbox
 from shared.events.transports import open_bus
@@ -10,7 +11,7 @@ from shared.events.transports import open_bus
 async def lag(environment: Environment) -> int:
     """Two tables, one for those who publish and one for those who take in."""
     print(table(["OUTBOX", "EVENTS", "OLDEST"], [await _outbox(environment, name) for name in publishers()]))
-    print()
+    print(f"\nthe bus: {bus_in_words(environment)}\n")
     rows = [row for name in consumers() for row in await _consumer(environment, name)]
     print(table(["CONSUMER", "TOPIC", "BEHIND", "DEAD LETTERS"], rows))
     return 0
@@ -25,5 +26,5 @@ async def _outbox(environment: Environment, name: str) -> list[str]:
 async def _consumer(environment: Environment, name: str) -> list[list[str]]:
     async with opened_consumer(environment, name) as service, open_bus(environment) as bus:
         behind = await bus.lag(name, service.consumer.topics)
-        letters = str(len(await service.consumer.dead_letters.every()))
+        letters = str(await service.consumer.dead_letters.count())
     return [[name, topic, str(count), letters] for topic, count in behind.items()]

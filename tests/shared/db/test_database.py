@@ -1,6 +1,9 @@
 import asyncio
 import logging
+import os
 import secrets
+import select
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from shared.config import ConfigError, Secret
 from shared.db import database as database_module
+from shared.db import pool as pool_module
 from shared.db.database import Database
 from shared.db.pool import Connection, ConnectionPool, database_errors
 from shared.errors import Invalid, Unavailable
@@ -392,6 +396,31 @@ async def test_a_session_is_the_blocks_own_and_goes_with_it(database: Database) 
             return await (await connection.execute(holders)).fetchone() == (0,)
 
     await eventually(is_free)
+
+
+async def test_a_transaction_whose_holder_is_frozen_is_undone(
+    url: Secret, migrations: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "HELD_SECONDS", 0.2)  # to the server; our own cut comes later
+
+    async def dawdle(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO notes VALUES ('gone')")
+            await eventually(lambda: has_hung_up(connection))
+            await connection.execute("SELECT 1")
+
+    async with opened(url, migrations(**NOTES)) as database:
+        with pytest.raises(Unavailable):
+            await dawdle(database)
+        assert await _notes(database) == []
+
+
+def has_hung_up(connection: Connection) -> bool:
+    """Whether the server has, by a look at the link that takes nothing from it."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as link:
+        poll = select.poll()
+        poll.register(link, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
 
 async def test_a_session_whose_holder_is_frozen_is_ended(

@@ -133,13 +133,13 @@ async def test_what_no_text_column_takes_is_parked_all_the_same(
     consumer_of: Callable[[Handler], Consumer],
 ) -> None:
     async def fail(_: ProductCreated) -> None:
-        raise ValueError("\x00 and \udc80")
+        raise Invalid("\x00 and \udc80")
 
     consumer = consumer_of(fail)
     await consumer.handle(Message("product", "a\x00b", message().value, "\ud800"))
     [letter] = await consumer.dead_letters.every()
     assert letter.message.key == "a\ufffdb"
-    assert letter.error == "ValueError: \ufffd and ?"
+    assert letter.error == "\ufffd and ? (invalid)"
 
 
 async def test_while_something_is_away_an_event_waits_and_is_not_parked(

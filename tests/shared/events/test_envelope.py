@@ -70,6 +70,7 @@ def test_an_event_of_another_language_may_lack_a_trace() -> None:
         b'{"id": 1}',
         altered(id="no uuid"),
         altered(time="yesterday"),
+        altered(time="2026-01-02T03:04:05"),  # where?
         altered(specversion="0.3"),
         altered(datacontenttype="application/xml"),
     ],

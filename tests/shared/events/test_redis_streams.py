@@ -205,6 +205,19 @@ async def _until_done(bus: RedisStreamsBus, group: str, topic: str) -> None:
 # Owners
 
 
+async def test_a_full_server_is_read_on_so_that_it_can_be_emptied(valkey: Valkey, topic: str) -> None:
+    bus = bus_of(valkey)
+    await publish(bus, numbered(topic, range(20), KEY))
+    async with member(bus, "group", topic) as first:
+        await first.until(range(20))
+        await _until_done(bus, "group", topic)
+    await publish(bus, numbered(topic, range(20, 40), KEY))
+    valkey.client.config_set("maxmemory", 1)
+    async with member(bus, "group", topic) as second:
+        await second.until(range(20, 40))
+        await _until_done(bus, "group", topic)
+
+
 async def test_two_owners_at_once_keep_the_order_and_lose_nothing(valkey: Valkey, topic: str) -> None:
     """One is frozen with a hundred messages in its hands, is replaced, and comes back later."""
     bus, both, is_frozen, thaws = bus_of(valkey), Seen(), asyncio.Event(), asyncio.Event()

@@ -1,6 +1,7 @@
 """The relay against a bus that does what the test wants; real ones are tried in tests/contracts."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ class FaultyBus:
         self.confirms = asyncio.Event()
         self.confirms.set()
         self.confirm_faults = 0
+        self.takes_nothing = False
 
     @asynccontextmanager
     async def publisher(self, topics: Sequence[str]) -> AsyncIterator["FaultyBus"]:
@@ -55,7 +57,9 @@ class FaultyBus:
             self.confirm_faults -= 1
             raise Unavailable("The bus is away.")
 
-    async def tidy(self) -> None: ...
+    async def tidy(self) -> None:
+        if self.takes_nothing:
+            raise Unavailable("The disk is full.")
 
 
 @pytest.fixture
@@ -136,6 +140,20 @@ async def test_what_is_not_confirmed_is_not_published(
         bus.confirms.set()
         await eventually(lambda: is_all_published(database))
     assert bus.keys == ["a", "b", "a", "b"]
+
+
+async def test_a_bus_that_takes_nothing_fills_no_log(
+    database: Database, outbox: Outbox, bus: FaultyBus, lead: Lead, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bus.takes_nothing = True
+    async with lead():
+        await eventually(lambda: bus.publishers >= 3)
+        assert [each.message for each in caplog.records] == ["events are not published"]
+        bus.takes_nothing = False
+        await add(outbox, "a")
+        await eventually(lambda: is_all_published(database))
+    assert [each.message for each in caplog.records][-1] == "events are published again"
 
 
 async def test_no_more_is_sent_than_may_have_to_be_sent_again(
