@@ -98,7 +98,7 @@ def refused(_refused: System) -> Iterator[System]:
         ("product", "CURRENCY", "XXQ"),
         ("gateway", "TRUSTED_PROXIES", "everyone"),
         ("(auth|product|gateway)", "LOG_LEVEL", "loud"),
-        ("(auth|gateway)", "REDIS_URL", "http://:hunter2@127.0.0.1"),
+        ("(auth|gateway|product)", "REDIS_URL", "http://:hunter2@127.0.0.1"),
     ],
 )
 def test_a_setting_that_a_process_refuses_ends_the_start(
