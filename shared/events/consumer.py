@@ -167,13 +167,12 @@ class Consumer:
 
     async def _settle(self, message: Message) -> Outcome:
         """One attempt more than there are pauses; then it is parked."""
-        is_known = partial(self.dead_letters.has, _letter_id(message))
         for attempt, pause in enumerate((*self._pauses, None), 1):
             try:
                 return await self._patiently(partial(self.take, message))
             except Exception as failure:
-                if attempt == 1 and await self._patiently(is_known):
-                    break  # it has been parked before, and comes again
+                if attempt == 1 and await self._patiently(partial(self._is_parked, message)):
+                    break  # and has come again
                 if pause is None:
                     await self._patiently(partial(self._park, message, failure, attempt))
                     break
@@ -199,6 +198,9 @@ class Consumer:
     def _is_futile(self, failure: Exception) -> bool:
         """Whether waiting between attempts only holds up those behind: nothing changes, or nothing works."""
         return isinstance(failure, Unreadable | Invalid) or self._parks_all
+
+    async def _is_parked(self, message: Message) -> bool:
+        return await self.dead_letters.has(_letter_id(message))
 
     async def _park(self, message: Message, failure: Exception, attempts: int) -> None:
         letter_id, reason = _letter_id(message), reason_of(failure)
