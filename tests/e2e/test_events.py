@@ -30,7 +30,7 @@ from tests.kafka_broker import need_kafka
 from tests.waiting import until
 
 SECONDS = 30.0
-SMALL = Storm(changes=200, kills=5, products=12, seconds_between=1.0, seed=1)
+SMALL = Storm(changes=200, kills=4, products=12, seconds_between=1.0, seed=1)
 
 
 @dataclass(frozen=True)
