@@ -11,6 +11,7 @@ kafka_jars     fetches Kafka's program; `kafka_jvm` runs it
 unprivileged   how root runs PostgreSQL, which refuses root
 roles          one database and one login role per service
 admin, seed    the operator's commands on services' data; `opened_database` is how they get there
+events         what waits, dead letters, repairs
 settings       the environment together with a file .env
 secret_files   secrets, made once
 service_names  which services there are

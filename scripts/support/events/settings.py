@@ -18,10 +18,5 @@ def read_events_settings() -> Environment:
 
 def bus_in_words(environment: Environment) -> str:
     """Which bus that is, without a password."""
-    url = environment.events_url().value
-    scheme, _, hosts = url.partition("://")
-    return (
-        f"{scheme} at {hosts}"
-        if scheme == "kafka"
-        else f"{scheme} at {urlsplit(url).netloc.rpartition('@')[2]}"
-    )
+    url = urlsplit(environment.events_url().value)
+    return f"{url.scheme} at {url.netloc.rpartition('@')[2]}"

@@ -38,7 +38,7 @@ class ProductCalls(ProductServiceServicer):
         self._catalogue = catalogue
 
     async def GetProducts(self, request: GetProductsRequest, _: object) -> GetProductsResponse:  # noqa: N802
-        raise NotImplementedError
+        raise NotImplementedError  # the inventory does not ask
 
     async def ListProducts(self, request: ListProductsRequest, _: object) -> ListProductsResponse:  # noqa: N802
         known = [str(each) async for each in self._catalogue.every_product()]
