@@ -8,6 +8,7 @@ from bench.flood import FloodPlan
 from bench.gateway import measure_gateway
 from bench.guessing import measure_guessing
 from bench.logins import measure_logins
+from bench.orders import measure_orders
 from scripts.support.failures import exit_status
 from scripts.support.settings import read_settings
 
@@ -22,6 +23,8 @@ def main() -> int:
             return measure_logins(FloodPlan(arguments.clients, arguments.seconds, not arguments.impatient))
         case "events":
             return measure_events(arguments.count)
+        case "orders":
+            return measure_orders(arguments.count)
         case _:
             return measure_guessing(arguments.tries, read_settings())
 
@@ -43,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
     events = names.add_parser("events", help="from an outbox to another service's copies, on both transports")
     events.add_argument("--count", type=_count, default=10_000, help="changes that come at once (10000)")
+
+    orders = names.add_parser("orders", help="how long an order takes, how many a second, how many flushes")
+    orders.add_argument("--count", type=_count, default=300, help="orders by each number of clients (300)")
 
     guessing = names.add_parser("guessing", help="whether a refusal's time tells that an account exists")
     guessing.add_argument("--tries", type=_count, default=300, help="guesses at each kind of account (300)")

@@ -28,10 +28,7 @@ class Account:
 def whole_system(
     home: Path, settings: Mapping[str, str], processes: Collection[str] = CORE
 ) -> Iterator[System]:
-    """A system of `processes` with its data in `home`, ready to be asked; it ends with the block.
-
-    Of the business services it has one at most: nobody asks the others here.
-    """
+    """A system of `processes` with its data in `home`, ready to be asked; it ends with the block."""
     system = System(home, {**procfile_of(processes, home.parent), **settings})
     try:
         system.start()

@@ -5,6 +5,8 @@ ids, base64url  UUIDv7 and request ids; octets as text
 text, rules     names and lines in Unicode; what a field must obey
 money, paging   amounts; lists in pages
 versions        which version of a thing a change is meant for
+saga            what comes next in a change across services
+crash_points    named places where tests let a process die
 context         what travels with a request
 ports, config   where everything listens; settings from the environment
 callers         who may speak to whom

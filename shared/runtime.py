@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import ModuleType
 
+from shared import crash_points
 from shared.config import ConfigError, Environment
 from shared.errors import Unavailable
 from shared.event_loop import measure_delay
@@ -92,6 +93,7 @@ def run(name: str, main: Callable[[Environment], Awaitable[None]]) -> None:
     try:
         environment = Environment(os.environ)
         logs.configure(environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")))
+        crash_points.read_crash_points(environment.values.get(crash_points.SETTING))
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signal(name, main, environment))
     except ConfigError as bad:

@@ -12,8 +12,15 @@ from urllib.parse import urlsplit
 
 ANSWER_SECONDS = 15.0
 USER_AGENT = "plainstack-demo"
-SHOWN_REQUEST_HEADERS = ("Authorization", "If-Match", "If-None-Match", "X-Authenticated-User-ID")
-SHOWN_ANSWER_HEADERS = ("Location", "ETag", "Retry-After", "WWW-Authenticate")
+SHOWN_REQUEST_HEADERS = (
+    "Authorization",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "Prefer",
+    "X-Authenticated-User-ID",
+)
+SHOWN_ANSWER_HEADERS = ("Location", "ETag", "Preference-Applied", "Retry-After", "WWW-Authenticate")
 SHOWN_ITEMS = 3  # of a list
 WIDTH = 108
 
@@ -83,13 +90,26 @@ class Conversation:
         token: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send the request, print both, and return the answer; Surprise when its status is not `status`."""
+        """As `exchange`; Surprise when the answer's status is not `status`."""
+        answer = self.exchange(method, target, body, token=token, headers=headers)
+        if answer.status != status:
+            raise Surprise(f"expected {status}, got {answer.status}")
+        return answer
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        *,
+        token: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send the request, print it and the answer, and return that, whatever it says."""
         fields = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
         print(_shown_request(method, target, fields, body), flush=True)
         answer = self.send(method, target, body, fields)
         print(_shown_answer(answer), flush=True)
-        if answer.status != status:
-            raise Surprise(f"expected {status}, got {answer.status}")
         return answer
 
     def send(self, method: str, target: str, body: object, headers: Mapping[str, str]) -> Answer:

@@ -5,12 +5,12 @@ Every request and answer is printed; the first answer that breaks the contract e
 
 import argparse
 import secrets
-import subprocess
 import sys
 import time
 
 import pyotp
 
+from scripts.support.accounts import admin_account
 from scripts.support.conversation import Conversation, Surprise, require
 from scripts.support.demo_shop import ShopDemo
 from scripts.support.failures import exit_status
@@ -118,7 +118,8 @@ class Demo:
 
     def _admin_works(self) -> str:
         self._step("An admin makes a product")
-        token = self._log_in_as(*self._admin())["access_token"]
+        admin = admin_account(self._environment, "demo")
+        token = self._log_in_as(admin.email, admin.password)["access_token"]
         made = self._gateway.expect(201, "POST", "/products", _product("Demo kettle"), token=token)
         target = made.header("Location")
         self._step("Everyone sees it; whoever has this version already need not load it again")
@@ -135,20 +136,6 @@ class Demo:
         self._step("Out of the catalogue with it")
         self._gateway.expect(204, "DELETE", target, token=token)
         return token
-
-    def _admin(self) -> tuple[str, str]:
-        """An admin's e-mail address and password: from the settings, or else of an account made now."""
-        values = self._environment.values
-        if values.get("ADMIN_EMAIL") and values.get("ADMIN_PASSWORD"):
-            return values["ADMIN_EMAIL"], values["ADMIN_PASSWORD"]
-        email = self._email.replace("demo", "demo-admin")
-        print(f"   $ ./scripts/admin create-admin {email} --password-stdin", flush=True)
-        command = ["scripts/admin", "create-admin", email, "--password-stdin"]
-        done = subprocess.run(command, input=self._password, text=True, check=False)
-        if done.returncode != 0:
-            raise Surprise("scripts/admin could not make an admin")
-        print()
-        return email, self._password
 
     def _refresh(self, refresh_token: str) -> dict[str, str]:
         self._step("A fresh access token for a refresh token, which is good for one use")

@@ -112,7 +112,7 @@ class PostgresInventoryRepository:
 
     async def record(self, event: InventoryEvent) -> None:
         """Write the state that the event carries, then the reports of it, while the rows are locked."""
-        async with self._database.transaction():
+        async with self._database.transaction(type(event).__name__):
             if isinstance(event, StockChanged):
                 await self._change_stock([event])
             else:

@@ -5,11 +5,22 @@ from shop.order.v1.order_pb2 import Order as OrderMessage
 from shop.order.v1.order_pb2 import OrderItem as OrderItemMessage
 from shop.order.v1.order_pb2 import OrderStatus as OrderStatusMessage
 
-from services.order.domain.orders import Order, OrderCancelled, OrderEvent, OrderItem, OrderPlaced
+from services.order.domain.orders import (
+    Order,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderEvent,
+    OrderItem,
+    OrderPlaced,
+)
 from shared.events.outbox import Report
 from shared.rpc.values import money_message, timestamp
 
-_KINDS = {OrderPlaced: messages.OrderPlaced, OrderCancelled: messages.OrderCancelled}
+_KINDS = {
+    OrderPlaced: messages.OrderPlaced,
+    OrderConfirmed: messages.OrderConfirmed,
+    OrderCancelled: messages.OrderCancelled,
+}
 
 
 def reports(event: OrderEvent) -> list[Report]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, get_args
 from uuid import UUID
@@ -20,15 +21,17 @@ from shop.product.v1.events_pb2 import (
 from services.order.domain.articles import Article
 from services.order.domain.orders import Asker, Basket, Order, OrderItem, OrderStatus, WantedItem
 from services.order.events import order_message
-from services.order.service import CatalogueCopies, OrderService
+from services.order.service.copies import CatalogueCopies
+from services.order.service.orders import OrderService
 from shared import context
 from shared.context import Principal
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.events.consumer import Subscription
 from shared.http.decoding import path_id, read_json, read_query
 from shared.http.messages import NO_STORE, Request, Response, json_response
 from shared.http.money import MoneyBody
 from shared.http.paging import PageQuery, cursor_fault, page_document
+from shared.http.preferences import wait_applied, wait_preference
 from shared.http.routing import Route
 from shared.idempotency import REPLAYED, ClaimedCall, IdempotentCalls
 from shared.middleware.authorize import user_id_of, users_only
@@ -36,6 +39,9 @@ from shared.rpc.decoding import read_id
 from shared.rpc.server import RpcService, rpc_service
 from shared.rpc.values import read_money
 from shared.rules import Rule
+
+WAIT_SECONDS = 20  # the longest that a client's `Prefer: wait` keeps a request: a gateway waits for 30
+CANCELLING_SECONDS = 5.0  # undoing takes milliseconds while everybody is there
 
 ProductEvent = (
     ProductCreated | ProductNameChanged | ProductDescriptionChanged | ProductPriceChanged | ProductArchived
@@ -77,23 +83,35 @@ class OrderHandler:
         self._rules = rules
 
     async def place(self, request: Request) -> Response:
-        """A new order. Asked again under the same key, the order as it is by then."""
+        """A new order, final if the client waits for that. Asked again under its key, it as it is then."""
         body = await read_json(request, NewOrderBody, self._rules)
         basket = _basket(body, _asker(request.principal))
 
         async def work(call: ClaimedCall) -> Response:
             draft = await self._orders.draft(basket)
             async with call.effect():
-                return await call.keep(_accepted(await self._orders.place(draft)))
+                placed = await self._orders.place(draft)
+                await call.keep(_accepted(placed))
+            return await self._once_settled(request, placed)
 
         return await self._idempotent.answer(request, body, work, partial(self._as_it_is_now, request))
+
+    async def _once_settled(self, request: Request, order: Order, *headers: tuple[str, str]) -> Response:
+        """The order is there, so whatever goes wrong while the client waits, it is told of that."""
+        wish = wait_preference(request.headers.get("prefer"))
+        if wish is None:
+            return _accepted(order, *headers)
+        seconds = min(wish, WAIT_SECONDS)
+        with suppress(Unavailable):
+            order = await self._orders.settled(order, seconds)
+        return _accepted(order, wait_applied(seconds), *headers)
 
     async def _as_it_is_now(self, request: Request, first: Response) -> Response:
         document = json.loads(first.body) if isinstance(first.body, bytes) else {}
         if "order_id" not in document:
             return first  # a refusal
         order = await self._orders.get(UUID(document["order_id"]), _asker(request.principal))
-        return _accepted(order, REPLAYED)
+        return await self._once_settled(request, order, REPLAYED)
 
     async def browse(self, request: Request) -> Response:
         """A page of the caller's orders, newest first, told from our own copies."""
@@ -108,8 +126,9 @@ class OrderHandler:
         return json_response(200, _view(order, names.by_product, names.source), [NO_STORE])
 
     async def cancel(self, request: Request) -> Response:
-        """The order is off, if it is not too late."""
+        """The order is off, if it is not too late. PENDING means that not all of it has been undone yet."""
         order = await self._orders.cancel(_order_id(request), _asker(request.principal))
+        order = await self._orders.settled(order, CANCELLING_SECONDS)
         return json_response(200, _view(order), [NO_STORE])
 
 

@@ -3,11 +3,18 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from services.order.clients import RemoteCatalogue
+from services.order.clients import RemoteCatalogue, RemoteInventory, RemoteWallets
+from services.order.domain.fulfilment import Participants
 from services.order.domain.orders import order_rules
 from services.order.handler import catalogue_subscription, order_calls, order_routes
-from services.order.repository import PostgresArticleRepository, PostgresOrderRepository
-from services.order.service import CatalogueCopies, OrderService
+from services.order.repository.articles import PostgresArticleRepository
+from services.order.repository.orders import PostgresOrderRepository
+from services.order.repository.sagas import PostgresSagaRepository
+from services.order.saga import ORDER_SAGA
+from services.order.service.copies import CatalogueCopies
+from services.order.service.orchestrator import Orchestrator
+from services.order.service.orders import OrderService
+from services.order.settings import SagaSettings
 from shared.config import Environment
 from shared.currency import CURRENCY_CODES, currency_of
 from shared.db.database import Database
@@ -29,11 +36,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def main(environment: Environment) -> None:
-    """Take orders until told to stop, report them, and keep copies of the catalogue.
+    """Take orders, bring them to an end, report them, and keep copies of the catalogue, until told to stop.
 
-    Neither the product service nor the bus need be there: reports wait in the outbox, copies stay as they
-    are.
+    None of the other services need be there, nor the bus: orders stay pending for a while, reports wait in
+    the outbox, copies stay as they are.
     """
+    sagas = SagaSettings.read(environment)
     settings = ServiceSettings.read(environment, NAME)
     currency = currency_of(environment)
     rules = order_rules(currency, CURRENCY_CODES)
@@ -41,15 +49,27 @@ async def main(environment: Environment) -> None:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url, MIGRATIONS))
         bus = await stack.enter_async_context(open_bus(environment, database))
-        product = await stack.enter_async_context(Channel.read(environment, NAME, "product"))
+        product, inventory, payment = [
+            await stack.enter_async_context(Channel.read(environment, NAME, callee))
+            for callee in ("product", "inventory", "payment")
+        ]
         readiness.require("database", database.check)
         keys, outbox, consumer = IdempotencyKeys(database), Outbox(database, NAME), consumer_of(database)
         repository = PostgresOrderRepository(database, outbox)
-        orders = OrderService(repository, RemoteCatalogue(product), rules, currency)
+        orchestrator = Orchestrator(
+            ORDER_SAGA,
+            repository,
+            PostgresSagaRepository(database, repository),
+            Participants(RemoteInventory(inventory), RemoteWallets(payment)),
+            sagas.lease_seconds,
+            is_leaving=lambda: readiness.draining,
+        )
+        orders = OrderService(repository, RemoteCatalogue(product), orchestrator, rules, currency)
 
         await stack.enter_async_context(background(Relay(database, bus, NAME).run(), "relay"))
         await stack.enter_async_context(background(consumer.run(bus), "consumer"))
-        duties = [keys.upkeep(), outbox.upkeep(), *consumer.upkeep(bus)]
+        await stack.enter_async_context(background(orchestrator.run(), "orchestrator"))
+        duties = [keys.upkeep(), outbox.upkeep(), orchestrator.upkeep(), *consumer.upkeep(bus)]
         upkeep = keep_up(database.wait_until_migrated, duties)
         await stack.enter_async_context(background(upkeep, "upkeep"))
         routes = order_routes(orders, IdempotentCalls(keys), rules)

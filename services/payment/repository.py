@@ -1,5 +1,6 @@
 """Payments, wallets and the ledger in PostgreSQL: rows ↔ domain.
 
+What is recorded is reported, in the same transaction.
 That all adds up is not left to this file: the tables refuse what does not (migrations/).
 Rows are locked in one order: the payment's, then the wallet's.
 """
@@ -25,8 +26,10 @@ from services.payment.domain.payments import (
     Wallet,
     WalletDeposited,
 )
+from services.payment.events import reports
 from shared.db.database import Database
 from shared.db.statements import every, execute, one
+from shared.events.outbox import Outbox
 from shared.ids import new_id
 from shared.money import Money
 
@@ -74,8 +77,9 @@ _TRIAL_BALANCE = """
 class PostgresPaymentRepository:
     """The domain's PaymentRepository."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     def unit_of_work(self) -> AbstractAsyncContextManager[object]:
         """One transaction, which the other methods join."""
@@ -116,13 +120,14 @@ class PostgresPaymentRepository:
         return TrialBalance(int(outside), int(wallets), int(sales), *wrong)
 
     async def record(self, event: PaymentEvent) -> None:
-        """The payment first, then the movement: its entries lock the wallet."""
-        async with self._database.transaction():
+        """The payment first, then the movement: its entries lock the wallet. Then the report, under both."""
+        async with self._database.transaction(type(event).__name__):
             if not isinstance(event, WalletDeposited):
                 await execute(self._database, _DECIDE_PAYMENT, _payment_row(event.payment))
             movement = movement_of(event)
             if movement is not None:
                 await self._move(movement)
+            await self._outbox.add(reports(event))
 
     async def _wallet(self, query: str, user_id: UUID, currency: str) -> Wallet | None:
         row = await one(self._database, query, [user_id, currency])

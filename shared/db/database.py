@@ -20,6 +20,7 @@ from typing import Any, Self
 import psycopg
 
 from shared.config import Secret
+from shared.crash_points import crash_point
 from shared.db.migrations import MigrationError, migrate, read_migrations
 from shared.db.pool import (
     RETRY_AFTER_SECONDS,
@@ -54,14 +55,20 @@ async def answering(seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
         raise Unavailable("The database does not answer.", retry_after=RETRY_AFTER_SECONDS) from silence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Transaction:
     """The open transaction of one task. A task spawned inside it is not part of it: it may outlive it."""
 
     database: "Database"
     task: "asyncio.Task[Any] | None"
     connection: Connection
+    what: str
     afterwards: "list[Callable[[], None]]" = field(default_factory=list)
+
+
+def _crash_point(when: str, transaction: _Transaction) -> None:
+    if transaction.what:
+        crash_point(f"{when}_commit_of_{transaction.what}")
 
 
 _current: ContextVar[_Transaction | None] = ContextVar("database_transaction", default=None)
@@ -94,23 +101,27 @@ class Database:
         await self._exits.aclose()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, what: str = "") -> AsyncIterator[Connection]:
         """All of the block or nothing of it, joining the transaction that this task is in.
 
         A joined block has no savepoint: its failure is the whole transaction's, even where it is caught.
+        The first block that says `what` is committed names the crash points around the commit.
         Raises Unavailable when the database is away or not migrated yet.
         """
         if (joined := self._joinable()) is not None:
-            yield joined
+            joined.what = joined.what or what
+            yield joined.connection
             return
         async with self._checked_out() as connection:
-            opened = _Transaction(self, asyncio.current_task(), connection)
+            opened = _Transaction(self, asyncio.current_task(), connection, what)
             async with connection.transaction():
                 token = _current.set(opened)
                 try:
                     yield connection
                 finally:
                     _current.reset(token)
+                _crash_point("before", opened)
+            _crash_point("after", opened)
             for act in opened.afterwards:
                 act()
 
@@ -118,7 +129,7 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """For one statement: over the transaction that this task is in, or by itself. Raises Unavailable."""
         if (joined := self._joinable()) is not None:
-            yield joined
+            yield joined.connection
             return
         async with self._checked_out() as connection:
             yield connection
@@ -139,8 +150,7 @@ class Database:
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Call `act` once the transaction that this task is in has been committed; now, if it is in none."""
-        current = _current.get()
-        if current is None or self._joinable() is None:
+        if (current := self._joinable()) is None:
             act()
         else:
             current.afterwards.append(act)
@@ -167,11 +177,11 @@ class Database:
         """Return once the schema is up to date. Put a timeout around it: an absent server is waited for."""
         await self._migrated.wait()
 
-    def _joinable(self) -> Connection | None:
+    def _joinable(self) -> _Transaction | None:
         current = _current.get()
         if current is None or current.database is not self or current.task is not asyncio.current_task():
             return None
-        return current.connection
+        return current
 
     @asynccontextmanager
     async def _checked_out(self) -> AsyncIterator[Connection]:

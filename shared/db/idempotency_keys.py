@@ -32,6 +32,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from shared.crash_points import crash_points_around
 from shared.db.database import Database
 from shared.db.statements import execute, one
 from shared.duties import Duty
@@ -120,7 +121,9 @@ class IdempotencyKeys:
             "claim_seconds": CLAIM_SECONDS,
             "kept_hours": KEPT_HOURS,
         }
-        if await one(self._database, _CLAIM, values) is not None:
+        with crash_points_around("claim_of_key"):
+            is_ours = await one(self._database, _CLAIM, values) is not None
+        if is_ours:
             return claim
         row = await one(self._database, _FIND, values)
         if row is None or (row[0] == fingerprint and row[1] is None):

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from shared.config import ConfigError, Secret
 from shared.errors import Invalid, Unavailable
@@ -86,6 +86,7 @@ class ConnectionPool:
     def __init__(self, url: Secret, size: int, held_seconds: float = HELD_SECONDS) -> None:
         check_url(url)
         self._url = url
+        self._size = size
         self._held_seconds = held_seconds
         self._refusal = ""  # why the latest attempt to connect was in vain; empty when it was not
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
@@ -141,6 +142,17 @@ class ConnectionPool:
             if self._refusal:
                 raise psycopg.OperationalError(self._refusal) from in_vain
             raise
+        except TooManyRequests:
+            await self._connect_without_a_request()
+            raise
+
+    async def _connect_without_a_request(self) -> None:
+        """Psycopg's pool connects when somebody joins its queue. Those who gave up stay in there until it has
+        connected: once they fill it, nobody can join any more.
+        """
+        if self._pool.get_stats()["pool_size"] == 0:
+            await self._pool.resize(0, self._size)
+            await self._pool.resize(1, self._size)  # one more than before: it tries
 
     async def _configure(self, connection: Connection) -> None:
         self._refusal = ""

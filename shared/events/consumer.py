@@ -158,7 +158,7 @@ class Consumer:
             return Outcome.IGNORED
         with _as_part_of(envelope):
             contents, started = unseal(envelope, kind), time.monotonic()
-            async with self._database.transaction():
+            async with self._database.transaction("applied_event"):
                 if not await self._inbox.is_new(envelope.id):
                     return Outcome.ALREADY
                 await handler(contents)

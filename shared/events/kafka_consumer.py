@@ -24,6 +24,7 @@ from kafka.errors import CommitFailedError, RebalanceInProgressError, RetriableE
 from kafka.future import Future
 
 from shared.config import Secret
+from shared.crash_points import crash_points_around
 from shared.errors import Unavailable
 from shared.events.bus import Handle, Message, Resumed
 from shared.events.kafka_client import (
@@ -115,7 +116,8 @@ async def _receive(client: Threaded[KafkaConsumer], lanes: Lanes, *, commits: bo
         seconds = BUSY_POLL_SECONDS if lanes.are_busy() else POLL_SECONDS
         lanes.add(await client.call(_poll, lanes.full(), seconds))
         if commits and (done := lanes.done()):
-            lanes.note_committed(await client.call(_commit, done, COMMIT_SECONDS))
+            with crash_points_around("acknowledge"):
+                lanes.note_committed(await client.call(_commit, done, COMMIT_SECONDS))
         connection.check()
 
 

@@ -32,7 +32,10 @@ UPKEEP_SECONDS = 5.0
 _ADD = """
     INSERT INTO outbox (event_id, key, type, value)
     SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::bytea[])"""
-_RING = f"NOTIFY {CHANNEL}"
+# A commit that notifies is written to disk like any other; this one tells nothing that has to last.
+_RING = """
+    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    SELECT pg_notify(%s, '') FROM unhurried"""
 _WAITING = """
     SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float
     FROM outbox WHERE published_at IS NULL"""
@@ -90,7 +93,7 @@ class Outbox:
         """
         async with self._database.session() as session:  # where statements may take as long as they need
             count = (await session.execute(_REPUBLISH, [since])).rowcount
-            await session.execute(_RING)
+            await session.execute(_RING, [CHANNEL])
         return count
 
     async def waiting(self) -> tuple[int, float]:
@@ -142,7 +145,7 @@ class _Doorbell:
         try:
             while self._is_rung_again:
                 self._is_rung_again = False
-                await execute(self._database, _RING)
+                await execute(self._database, _RING, [CHANNEL])
         except Unavailable:
             pass  # the relay has lost its connection, too, and begins by looking
         finally:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from shared.config import Secret
+from shared.crash_points import crash_points_around
 from shared.events.bus import Handle, Message, Publisher, Resumed
 from shared.events.ownership import Ownership
 from shared.events.redis_link import Link, check_url, linked
@@ -121,9 +122,13 @@ class _Owner:
         for entry in entries:
             await self._handle(entry.message)
             self._position, self._passed = entry.id, self._passed + 1
-            if not await move_bookmark(self._link, self._stream, self._group, self._position, self._passed):
+            if not await self._acknowledge():
                 return False
         return True
+
+    async def _acknowledge(self) -> bool:
+        with crash_points_around("acknowledge"):
+            return await move_bookmark(self._link, self._stream, self._group, self._position, self._passed)
 
     async def _find_bookmark(self) -> None:
         """Where it lies now; nothing moves it but owners and operators, if the store was not wiped."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from shared.crash_points import crash_points_around
 from shared.db.database import Database, answering
 from shared.db.pool import Connection
 from shared.db.statements import execute
@@ -39,7 +40,10 @@ _NEXT = """
     WHERE published_at IS NULL
       AND NOT EXISTS (SELECT FROM unnest(%s::bigint[]) AS sent (at) WHERE sent.at = outbox.position)
     ORDER BY position LIMIT %s"""
-_PUBLISHED = "UPDATE outbox SET published_at = clock_timestamp() WHERE position = ANY(%s)"
+# If a crash of the server loses such a mark, events are sent again: this need not wait for the disk.
+_PUBLISHED = """
+    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    UPDATE outbox SET published_at = clock_timestamp() FROM unhurried WHERE position = ANY(%s)"""
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +106,10 @@ class _Term:
         while True:
             while rows := await self._next():
                 started = time.monotonic()
-                await self._publisher.send([Message(self._topic, key, value) for _, key, value, _ in rows])
+                with crash_points_around("publish"):
+                    await self._publisher.send(
+                        [Message(self._topic, key, value) for _, key, value, _ in rows]
+                    )
                 self._sent(rows, time.monotonic() - started)
                 await self._wait_for_room()
             async for _ in self._session.notifies(timeout=LOOK_SECONDS, stop_after=1):
@@ -131,8 +138,10 @@ class _Term:
             await self._has_sent.wait()
             self._has_sent.clear()
             sent = list(self._unconfirmed)
-            await self._publisher.confirm()
-            await execute(self._database, _PUBLISHED, [sent])
+            with crash_points_around("confirm"):
+                await self._publisher.confirm()
+            with crash_points_around("commit_of_published"):
+                await execute(self._database, _PUBLISHED, [sent])
             self._unconfirmed.difference_update(sent)
             self._has_room.set()
             self.has_worked.set()

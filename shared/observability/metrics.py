@@ -158,6 +158,25 @@ DEAD_LETTERS = Gauge("events_dead_letters", "Events that are parked", ["consumer
 CONSUMER_LAG = Gauge(
     "events_consumer_lag", "Events that a consumer has not handled yet", ["consumer", "topic"], registry=None
 )
+SAGA_COMMANDS = Histogram(
+    "saga_command_duration_seconds",
+    "Commands and compensations of sagas: done, refused, abandoned, unanswered (and sent again later)",
+    ["action", "outcome"],
+    buckets=LATENCY_BUCKETS,
+    registry=None,
+)
+SAGAS_ENDED = Counter(
+    "sagas_ended", "Sagas that have ended: confirmed, or why not", ["result"], registry=None
+)
+SAGA_DURATION = Histogram(
+    "saga_duration_seconds",
+    "From an order's placing to its end",
+    buckets=(*LATENCY_BUCKETS, 60, 600),
+    registry=None,
+)
+SAGAS_RUNNING = Gauge("sagas_running", "Sagas that have not ended, of all processes", registry=None)
+SAGAS_STUCK = Gauge("sagas_stuck", "Those of them that wait for one answer for too long", registry=None)
+SAGA_OLDEST = Gauge("sagas_oldest_seconds", "Age of the oldest that runs; 0 without any", registry=None)
 _exposed: set[Collector] = set()
 
 

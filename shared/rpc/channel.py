@@ -27,6 +27,7 @@ from grpc import StatusCode, aio
 from shared import context
 from shared.auth.identity import IdentitySigner
 from shared.config import Environment, Secret
+from shared.crash_points import crash_points_around
 from shared.errors import ApplicationError
 from shared.ids import new_request_id
 from shared.observability import metrics
@@ -114,7 +115,8 @@ class Channel:
             raise error_of(_code_of_lateness(), "", b"", self._callee)
         try:
             metadata = self._metadata(_path(contract))
-            response = await method(request, timeout=until - started, metadata=metadata)
+            with crash_points_around(f"call_of_{contract.name}"):
+                response = await method(request, timeout=until - started, metadata=metadata)
             status = StatusCode.OK
         except aio.AioRpcError as failure:
             status = failure.code()

@@ -10,13 +10,12 @@ import http.client
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +23,8 @@ import psycopg
 
 from scripts.support.parts import embedded_kafka_url
 from scripts.support.postgres import superuser_url
-from scripts.support.spawning import spawn
 from shared.config import Environment
+from tests.e2e.replicas import replicas
 from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CHEAP_PASSWORDS, System, procfile_of
 from tests.waiting import until
 
@@ -99,24 +98,6 @@ def use_kafka(system: System) -> None:
     """The system's bus is a Kafka of its own."""
     system.variables["EVENTS_URL"] = embedded_kafka_url(system.environment)
     system.environment = Environment(system.variables)
-
-
-@contextmanager
-def replicas(system: System) -> Iterator[None]:
-    """A second process of each service, beside those of the Procfile."""
-    started: list[subprocess.Popen[bytes]] = []
-    with system.log_path.open("ab") as log:
-        for name in REPLICATED:
-            command = [sys.executable, "-m", f"services.{name}.main"]
-            environment = {**system.variables, "HONCHO_PROCESS_NAME": f"{name}.2"}
-            started.append(spawn(command, death_signal=signal.SIGTERM, environment=environment, output=log))
-    try:
-        yield
-    finally:
-        for each in started:
-            each.terminate()
-        for each in started:
-            each.wait()
 
 
 def blow(system: System, storm: Storm) -> Toll:
@@ -253,7 +234,7 @@ def _main() -> int:
             victims = [*victims, "kafka-server"]
         try:
             system.start()
-            with replicas(system):
+            with replicas(system, REPLICATED):
                 toll = blow(
                     system, Storm(arguments.changes, arguments.kills, victims=victims, seed=arguments.seed)
                 )

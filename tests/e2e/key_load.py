@@ -55,7 +55,7 @@ class Load:
         """The calls of one kind so far."""
         return [call for call in list(self.calls) if call.what == what]
 
-    def wait_for(self, what: str, condition: Callable[[Call], bool], number: int = 10) -> None:
+    def wait_for(self, what: str, condition: Callable[[Call], bool], number: int = 6) -> None:
         """Return when so many calls of that kind have met the condition."""
         until(
             lambda: self._failures or sum(map(condition, self.of(what))) >= number,

@@ -65,15 +65,15 @@ def tokens(gateway: Client, email: str) -> Any:
 @pytest.fixture(scope="module")
 def warehouse(system: System) -> Iterator[ResourceServer]:
     """As the operator adds it; and removes it, after which nobody knows it."""
-    added = system.run("./scripts/admin", "clients", "add", "Warehouse")
+    added = system.command("admin", "clients", "add", "Warehouse")
     assert added.returncode == 0, added.stderr
     shown = dict(line.split() for line in added.stdout.splitlines())
     client = ResourceServer(system.client(), shown["client_id"], shown["client_secret"])
-    assert client.client_id in system.run("./scripts/admin", "clients", "list").stdout
+    assert client.client_id in system.command("admin", "clients", "list").stdout
     yield client
-    assert system.run("./scripts/admin", "clients", "remove", client.client_id).returncode == 0
+    assert system.command("admin", "clients", "remove", client.client_id).returncode == 0
     assert client.by_basic("/auth/introspect", token="x").status == 401
-    assert client.client_id not in system.run("./scripts/admin", "clients", "list").stdout
+    assert client.client_id not in system.command("admin", "clients", "list").stdout
 
 
 def test_introspection_by_basic_and_by_body(warehouse: ResourceServer, tokens: Any, email: str) -> None:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -53,24 +52,32 @@ def test_another_status_is_a_surprise(system: System) -> None:
     assert done.stderr == f"{SURPRISE}expected 200, got 401\n"
 
 
-@contextmanager
-def answering(body: str) -> Iterator[str]:
-    """The origin of a server that answers every GET with 200 and `body`, and calls it JSON."""
+class Catalogue(BaseHTTPRequestHandler):
+    """Answers every GET with 200 and `body`, and calls it JSON."""
 
-    class Catalogue(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
+    body = ""
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body.encode())
 
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneGateway]:
+    """A real one; the product service behind it is not ours."""
+    route = '[[route]]\nprefix = "/"\nupstream = "any"\nauth = "none"\n'
     with ThreadingHTTPServer((LOOPBACK, 0), Catalogue) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{LOOPBACK}:{server.server_port}"
+        origin = f"http://{LOOPBACK}:{server.server_port}"
+        started = LoneGateway(tmp_path_factory.mktemp("gateway"), route, origin)
+        yield started
+        started.close()
         server.shutdown()
 
 
@@ -83,16 +90,12 @@ def answering(body: str) -> Iterator[str]:
         ("once upon", "the body is not JSON"),
     ],
 )
-def test_a_wrong_answer_is_a_surprise(tmp_path: Path, body: str, surprise: str) -> None:
-    """The gateway is real, the product service behind it is not ours."""
-    route = '[[route]]\nprefix = "/"\nupstream = "any"\nauth = "none"\n'
-    with answering(body) as origin:
-        gateway = LoneGateway(tmp_path, route, origin)
-        try:
-            settings = {**os.environ, "PORT_BASE": str(gateway.port), "PLAINSTACK_HOME": str(tmp_path)}
-            done = subprocess.run(
-                [DEMO], cwd=CHECKOUT, env=settings, capture_output=True, text=True, timeout=60, check=False
-            )
-        finally:
-            gateway.close()
+def test_a_wrong_answer_is_a_surprise(
+    gateway: LoneGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, surprise: str
+) -> None:
+    monkeypatch.setattr(Catalogue, "body", body)
+    settings = {**os.environ, "PORT_BASE": str(gateway.port), "PLAINSTACK_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [DEMO], cwd=CHECKOUT, env=settings, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (1, f"{SURPRISE}{surprise}\n")

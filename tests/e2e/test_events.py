@@ -5,27 +5,32 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import redis
 from shop.product.v1.events_pb2 import ProductNameChanged
 from shop.product.v1.product_pb2 import Product
 
+from shared.config import LOOPBACK
 from shared.events.envelope import encode, seal
 from shared.ids import new_id
+from shared.ports import port_of
 from tests.e2e.conftest import NewSystem
 from tests.e2e.event_storm import (
     PROCESSES,
+    REPLICATED,
     Storm,
     Toll,
     blow,
     database,
     look,
-    replicas,
     use_kafka,
     wait_for_quiet,
 )
-from tests.e2e.system import CHEAP_PASSWORDS, Finished, System, procfile_of
+from tests.e2e.leftovers import assert_all_have_left
+from tests.e2e.replicas import replicas
+from tests.e2e.system import CHEAP_PASSWORDS, READY, Finished, System, procfile_of
 from tests.kafka_broker import need_kafka
 from tests.waiting import until
 
@@ -42,16 +47,16 @@ class Stormy:
 
 
 def events(system: System, *arguments: str) -> Finished:
-    return system.run("./scripts/events", *arguments)
+    return system.command("events", *arguments)
 
 
 @pytest.fixture(scope="module")
-def stormy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stormy]:
+def stormy(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[Stormy]:
     folder = tmp_path_factory.mktemp("stormy")
-    system = System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(PROCESSES, folder)})
+    system = System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(PROCESSES, folder)}, made=made)
     try:
         system.start()
-        with replicas(system):
+        with replicas(system, REPLICATED):
             toll = blow(system, SMALL)
         yield Stormy(system, toll)
     finally:
@@ -71,17 +76,18 @@ def test_copies_follow_whatever_is_killed(stormy: Stormy) -> None:
     require_calm(stormy.toll)
 
 
-def test_copies_follow_on_kafka_whatever_is_killed(
-    new_system: NewSystem, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_copies_follow_on_kafka_whatever_is_killed(new_system: NewSystem, made: Path, tmp_path: Path) -> None:
     need_kafka()
-    folder = tmp_path_factory.mktemp("kafka_storm")
-    system = new_system(procfile_of(PROCESSES, folder))
+    system = new_system(procfile_of(PROCESSES, tmp_path), made=made)
     use_kafka(system)
-    system.start()
-    with replicas(system):
+    system.start("--kafka")
+    ready = next(line for line in system.log().splitlines() if READY in line)
+    assert f"kafka {LOOPBACK}:{port_of('kafka', system.port_base)}" in ready
+    with replicas(system, REPLICATED):
         toll = blow(system, replace(SMALL, kills=2, victims=("kafka-server", "order.1")))
     require_calm(toll)
+    assert system.stop() == 0
+    assert_all_have_left(system)
 
 
 # Repairs
@@ -174,9 +180,15 @@ def test_damaged_copies_are_rebuilt_while_events_go_on(stormy: Stormy) -> None:
 
 
 def test_what_waits_is_told(stormy: Stormy) -> None:
-    told = events(stormy.system, "lag").stdout
-    assert re.search(r"^product +0$", told, re.MULTILINE), told
-    assert re.search(r"^order +product +0 +\d+$", told, re.MULTILINE), told
+    until(lambda: nothing_waits(events(stormy.system, "lag").stdout), SECONDS, "all is acknowledged")
+    told = stormy.system.run("./scripts/events", "lag").stdout
+    assert nothing_waits(told), told
+
+
+def nothing_waits(told: str) -> bool:
+    """Neither in product's outbox nor on the bus for order."""
+    lines = (r"^product +0$", r"^order +product +0 +\d+$")
+    return all(re.search(line, told, re.MULTILINE) for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,11 +198,11 @@ def test_another_session_goes_on(gateway: Client, account: Account) -> None:
 
 
 @pytest.fixture(scope="module")
-def suffering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def suffering(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[System]:
     """A running system whose store is frozen, killed and emptied; every test leaves it recovered."""
     folder = tmp_path_factory.mktemp("suffering")
     settings = {**CHEAP_PASSWORDS, **procfile_of(CORE, folder), "REVOCATION_STALE_SECONDS": "5"}
-    system = System(folder / "home", settings)
+    system = System(folder / "home", settings, made=made)
     try:
         system.start()
         yield system

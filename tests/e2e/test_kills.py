@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -37,39 +38,51 @@ def test_a_killed_server_is_back_with_its_data(system: System, name: str) -> Non
     assert system.has_row()
 
 
-@pytest.mark.parametrize("names", [["up"], ["honcho"], ["valkey.1.keep"], ["up", "honcho"], ["everything"]])
-def test_after_a_kill_the_next_start_finds_all_data(smallest_system: System, names: list[str]) -> None:
-    system = smallest_system
-    system.start()
+@pytest.fixture(scope="module")
+def _survivor(_smallest_system: System) -> Iterator[System]:
+    yield _smallest_system
+    _smallest_system.close()
+
+
+@pytest.fixture
+def runs(_survivor: System) -> System:
+    """The smallest system, running."""
+    return _survivor.start_unless_it_runs()
+
+
+@pytest.mark.parametrize("names", [["up"], ["honcho"], ["valkey.1.keep"], ["up", "honcho"]])
+def test_after_a_kill_the_next_start_finds_all_data(runs: System, names: list[str]) -> None:
+    kill_and_start(runs, names)
+
+
+def test_after_the_death_of_all_it_starts_and_stops_as_ever(runs: System) -> None:
+    kill_and_start(runs, list(runs.records.alive()))
+    assert runs.stop() == 0
+    assert_all_have_left(runs)
+
+
+def kill_and_start(system: System, names: list[str]) -> None:
     system.put_row()
-    if names == ["everything"]:
-        names = list(system.records.alive())
     for identity in [system.process(name) for name in names]:
         with suppress(ProcessLookupError):  # dead already, with the one it hangs on
             os.kill(identity.pid, signal.SIGKILL)
     system.start()
     assert system.has_row()
-    assert system.stop() == 0
-    assert_all_have_left(system)
 
 
-def test_a_killed_launcher_leaves_nothing_behind(smallest_system: System) -> None:
-    smallest_system.start()
-    smallest_system.kill("up")
-    assert_all_have_left(smallest_system)
+def test_a_killed_launcher_leaves_nothing_behind(runs: System) -> None:
+    runs.kill("up")
+    assert_all_have_left(runs)
 
 
-def test_a_killed_honcho_leaves_nothing_behind(smallest_system: System) -> None:
-    smallest_system.start()
-    smallest_system.kill("honcho")
-    assert_all_have_left(smallest_system)
+def test_a_killed_honcho_leaves_nothing_behind(runs: System) -> None:
+    runs.kill("honcho")
+    assert_all_have_left(runs)
 
 
-def test_a_keeper_that_honcho_lost_ends_everything(smallest_system: System) -> None:
+def test_a_keeper_that_honcho_lost_ends_everything(runs: System) -> None:
     """The process between honcho and a keeper is killed: honcho does not notice, so `up` has to."""
-    system = smallest_system
-    system.start()
-    already = len(system.log())
-    os.kill(parent_of(system.process("valkey.1.keep").pid), signal.SIGKILL)
-    until(lambda: "valkey.1.keep has gone" in system.log()[already:], 40, "up says what is missing")
-    assert_all_have_left(system)
+    already = len(runs.log())
+    os.kill(parent_of(runs.process("valkey.1.keep").pid), signal.SIGKILL)
+    until(lambda: "valkey.1.keep has gone" in runs.log()[already:], 40, "up says what is missing")
+    assert_all_have_left(runs)

@@ -14,7 +14,9 @@ from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CHEAP_PASSWORDS, Finis
 
 NAME = "recommendation"
 OFFSET = 70
-NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
+NOT_COPIED = shutil.ignore_patterns(
+    ".*", "*.egg-info", "*.pyc.*"
+)  # what is compiled is copied, but for drafts
 AROUND_IT = ("postgres", "valkey", "auth", NAME, "gateway")
 
 

@@ -1,5 +1,6 @@
 """What stands in the way of a start is one line, and ends it."""
 
+import asyncio
 import os
 import re
 import socket
@@ -11,7 +12,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from shared.config import LOOPBACK
+from scripts.support.service_names import services_with_database
+from services.product import main as product
+from shared.config import LOOPBACK, Secret
 from shared.ports import port_of
 from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
@@ -19,7 +22,6 @@ from tests.e2e.system import (
     ADMIN_EMAIL,
     ADMIN_PASSWORD,
     CHEAP_PASSWORDS,
-    CORE,
     LEAVE_SECONDS,
     SMALLEST,
     UP,
@@ -28,6 +30,7 @@ from tests.e2e.system import (
 )
 from tests.engines import Engines
 from tests.mounts import ONE_MEGABYTE, READ_ONLY, mounted
+from tests.services.databases import opened
 from tests.waiting import until
 
 REFUSAL_SECONDS = 45.0  # a few on an idle machine; what matters is that it is not the minute that up waits
@@ -39,17 +42,16 @@ def listener() -> Iterator[socket.socket]:
         yield listening
 
 
-def test_a_taken_port_is_one_line(new_system: NewSystem, listener: socket.socket) -> None:
-    system = new_system()
-    port = port_of("product", system.port_base)
+def test_a_taken_port_is_one_line(refused: System, listener: socket.socket) -> None:
+    port = port_of("product", refused.port_base)
     listener.bind((LOOPBACK, port))
     listener.listen()
-    done = system.run(UP)
+    done = refused.run(UP)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"port {port}" in done.stderr
     assert "PORT_BASE" in done.stderr
-    assert_all_have_left(system)
+    assert_all_have_left(refused)
 
 
 def test_an_unwritable_home_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:
@@ -77,14 +79,15 @@ def test_a_bad_setting_is_one_line(new_system: NewSystem) -> None:
 
 
 @pytest.fixture(scope="module")
-def _refused(tmp_path_factory: pytest.TempPathFactory) -> System:
-    folder = tmp_path_factory.mktemp("refused")
-    return System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(CORE, folder)})
+def _refused(tmp_path_factory: pytest.TempPathFactory, engines: Engines) -> System:
+    urls = {f"DATABASE_URL_{name.upper()}": engines.new_database().value for name in services_with_database()}
+    settings = {**CHEAP_PASSWORDS, **urls, "REDIS_URL": engines.redis_url.value}
+    return System(tmp_path_factory.mktemp("refused") / "home", settings)
 
 
 @pytest.fixture
 def refused(_refused: System) -> Iterator[System]:
-    """A system that is given settings it cannot use; its data stay from one start to the next."""
+    """A system to be given settings that it cannot use. Its engines run already, and it waits for nothing."""
     _refused.take_free_ports()
     yield _refused
     _refused.close()
@@ -104,7 +107,7 @@ def refused(_refused: System) -> Iterator[System]:
 def test_a_setting_that_a_process_refuses_ends_the_start(
     refused: System, tmp_path: Path, process: str, key: str, value: str
 ) -> None:
-    needed = {"auth": (*SMALLEST, "auth"), "product": ("postgres", "product")}.get(process, CORE)
+    needed = {"auth": ["auth"], "product": ["product"]}.get(process, ["auth", "product", "gateway"])
     started = time.monotonic()
     done = refused.run(UP, **{key: value}, **procfile_of(needed, tmp_path))
     assert time.monotonic() - started < REFUSAL_SECONDS
@@ -115,23 +118,30 @@ def test_a_setting_that_a_process_refuses_ends_the_start(
     assert_all_have_left(refused)
 
 
-def test_a_changed_migration_ends_the_start(new_system: NewSystem, tmp_path: Path) -> None:
-    system = new_system(procfile_of(("postgres", "product"), tmp_path))
-    system.start()
-    with psycopg.connect(system.environment.database_url("product").value) as connection:
+def test_a_changed_migration_ends_the_start(refused: System, engines: Engines, tmp_path: Path) -> None:
+    url = engines.new_database()
+    asyncio.run(_migrate(url))
+    with psycopg.connect(url.value) as connection:
         connection.execute("UPDATE schema_migrations SET checksum = 'another' WHERE name LIKE '0001%'")
-    assert system.stop() == 0
     started = time.monotonic()
-    done = system.run(UP)
+    done = refused.run(UP, DATABASE_URL_PRODUCT=url.value, **procfile_of(["product"], tmp_path))
     assert time.monotonic() - started < REFUSAL_SECONDS
     assert done.returncode == 1
     assert re.fullmatch(r"up: product: database: 0001_\w+\.sql: was changed after .+\n", done.stderr)
-    assert_all_have_left(system)
+    assert_all_have_left(refused)
 
 
-def test_a_store_that_wants_another_password_ends_the_start(refused: System, engines: Engines) -> None:
+async def _migrate(url: Secret) -> None:
+    async with opened(url, product.MIGRATIONS):
+        pass
+
+
+def test_a_store_that_wants_another_password_ends_the_start(
+    refused: System, engines: Engines, tmp_path: Path
+) -> None:
     password = engines.environment.secret("VALKEY_PASSWORD").value
-    done = refused.run(UP, REDIS_URL=engines.redis_url.value.replace(quote(password, safe=""), "hunter2"))
+    wrong = engines.redis_url.value.replace(quote(password, safe=""), "hunter2")
+    done = refused.run(UP, REDIS_URL=wrong, **procfile_of(["auth"], tmp_path))
     assert done.returncode == 1
     assert re.fullmatch("up: auth: store: .*REDIS_URL.*\n", done.stderr)
     assert "hunter2" not in done.stdout + done.stderr
@@ -141,7 +151,7 @@ def test_a_store_that_wants_another_password_ends_the_start(refused: System, eng
 def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
     new_system: NewSystem, tmp_path: Path
 ) -> None:
-    system = new_system(procfile_of((*SMALLEST, "auth", "gateway"), tmp_path))
+    system = new_system(procfile_of((*SMALLEST, "auth"), tmp_path))
     system.start()
     assert system.stop() == 0
     (system.home / "secrets" / "auth_key_encryption_key").unlink()
@@ -156,11 +166,13 @@ def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
 
     engines = system.launch(".venv/bin/honcho", "start", "-e", os.devnull, "postgres", "valkey")
     until(lambda: system.records.read("valkey-ready"), 60, "the store is there")
-    until(lambda: system.run("./scripts/admin", "keys").returncode == 0, 60, "the database is there")
-    revoked = system.run("./scripts/admin", "keys", "revoke", "--", key[1])
+    until(lambda: system.records.read("postgres-ready"), 60, "the database is there")
+    assert f"{key[1]} " in system.command("admin", "keys").stdout
+    revoked = system.command("admin", "keys", "revoke", "--", key[1])
     assert (revoked.returncode, revoked.stderr) == (0, "")
     engines.terminate()
     engines.wait(LEAVE_SECONDS)
+    procfile_of((*SMALLEST, "auth", "gateway"), tmp_path)
     system.start()
     account = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
     assert system.client().post("/auth/login", account).status == 200
@@ -168,7 +180,7 @@ def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
 
 def test_an_admins_common_password_ends_the_start(refused: System, tmp_path: Path) -> None:
     somebody_new = {"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": "Password"}
-    done = refused.run(UP, **somebody_new, **procfile_of((*SMALLEST, "auth"), tmp_path))
+    done = refused.run(UP, **somebody_new, **procfile_of(["auth"], tmp_path))
     assert done.returncode == 1
     assert re.fullmatch("up: auth: admin: ADMIN_PASSWORD: .+\n", done.stderr)
 

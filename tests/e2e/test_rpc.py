@@ -6,18 +6,17 @@ import pytest
 
 from tests.e2e.system import System
 
-RPC = "./scripts/rpc"
 UNKNOWN = "7bf51d0d-5ad3-4291-bac8-14694dff34d2"
 
 
 def test_it_shows_what_there_is(system: System) -> None:
-    done = system.run(RPC, "inventory")
+    done = system.run("./scripts/rpc", "inventory")
     assert done.returncode == 0, done.stderr
     assert "Reserve {reservation_id, items} → ReserveResponse" in done.stdout.splitlines()
 
 
 def test_it_calls(system: System) -> None:
-    done = system.run(RPC, "inventory", "Commit", json.dumps({"reservation_id": UNKNOWN}))
+    done = system.command("rpc", "inventory", "Commit", json.dumps({"reservation_id": UNKNOWN}))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"outcome": "COMMIT_OUTCOME_NOT_RESERVED"}
 
@@ -38,7 +37,7 @@ def test_it_calls(system: System) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_line(system: System, arguments: list[str], status: int, says: str) -> None:
-    done = system.run(RPC, *arguments)
+    done = system.command("rpc", *arguments)
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith("rpc: ")
     assert done.stderr.count("\n") == 1

@@ -61,7 +61,7 @@ def test_a_user_ends_a_session_of_another_device(gateway: Client, email: str) ->
 
 def test_an_operator_locks_an_account(system: System, gateway: Client, email: str) -> None:
     token = log_in(gateway, email, "laptop")
-    locked = system.run("./scripts/admin", "users", "lock", email, "--reason", "reported stolen")
+    locked = system.command("admin", "users", "lock", email, "--reason", "reported stolen")
     assert (locked.returncode, locked.stderr) == (0, ""), locked.stdout
     until(
         lambda: gateway.get("/auth/me", token=token).status == 401,
@@ -69,9 +69,9 @@ def test_an_operator_locks_an_account(system: System, gateway: Client, email: st
         "the locked user's token is refused",
     )
     assert gateway.post("/auth/login", {"email": email, "password": PASSWORD}).status == 401
-    assert system.run("./scripts/admin", "users", "unlock", email).returncode == 0
+    assert system.command("admin", "users", "unlock", email).returncode == 0
     assert gateway.get("/auth/me", token=log_in(gateway, email, "laptop")).status == 200
-    written = system.run("./scripts/admin", "audit", "--user", email).stdout
+    written = system.command("admin", "audit", "--user", email).stdout
     events = [line.split()[1] for line in written.splitlines()[1:]]
     assert [event for event in events if event.startswith("account")] == [
         "account-locked",

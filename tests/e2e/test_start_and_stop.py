@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -75,29 +76,32 @@ def test_no_role_enters_another_services_database(system: System, service: str) 
 
 
 @pytest.fixture(scope="module")
-def _core_system(tmp_path_factory: pytest.TempPathFactory) -> System:
+def core_system(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[System]:
+    """A system that has been started once and has data; it runs, or not."""
     folder = tmp_path_factory.mktemp("core")
-    return System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(CORE, folder)})
+    system = System(folder / "home", {**CHEAP_PASSWORDS, **procfile_of(CORE, folder)}, made=made)
+    try:
+        system.start()
+        system.put_row()
+        yield system
+    finally:
+        system.close()
 
 
-@pytest.fixture
-def core_system(_core_system: System) -> Iterator[System]:
-    """A system that is not running, with the data that the last test has left."""
-    _core_system.take_free_ports()
-    yield _core_system
-    _core_system.close()
+def test_sigterm_stops_everything_cleanly(new_system: NewSystem, made: Path) -> None:
+    def stops_cleanly() -> None:
+        system = new_system(made=made)
+        system.start()
+        _stops_cleanly(system, signal.SIGTERM)
 
-
-def test_sigterm_stops_everything_cleanly(new_system: NewSystem) -> None:
-    kept_once(lambda: _stops_cleanly(new_system(), signal.SIGTERM))
+    kept_once(stops_cleanly)
 
 
 def test_sigint_stops_everything_cleanly(core_system: System) -> None:
-    kept_once(lambda: _stops_cleanly(core_system, signal.SIGINT))
+    kept_once(lambda: _stops_cleanly(core_system.start_unless_it_runs(), signal.SIGINT))
 
 
 def _stops_cleanly(system: System, number: signal.Signals) -> None:
-    system.start()
     engine_log = system.home / "logs" / "valkey.log"
     already, already_engine = len(system.log()), len(engine_log.read_text())
     assert system.stop(number, STOP_SECONDS) == 0
@@ -108,10 +112,21 @@ def _stops_cleanly(system: System, number: signal.Signals) -> None:
     assert ends == 1, "only its wrapper ends it, after the others"
 
 
+def test_a_second_start_is_quick_and_finds_its_data(core_system: System) -> None:
+    def starts_quickly() -> None:
+        if core_system.records.alive():
+            core_system.stop()
+        seconds = core_system.start()
+        print(f"second start: {seconds:.2f} s")
+        assert seconds < SECOND_START_SECONDS
+
+    kept_once(starts_quickly)
+    assert core_system.has_row()
+
+
 def test_a_client_in_mid_request_does_not_hold_up_the_stop(core_system: System) -> None:
     def stops_in_time() -> None:
-        system = core_system
-        system.start()
+        system = core_system.start_unless_it_runs()
         already = len(system.log())
         head = b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
         with socket.create_connection((LOOPBACK, system.port_base)) as slow:
@@ -171,17 +186,3 @@ def test_sigterm_while_it_makes_its_data_leaves_only_them(
     assert_all_have_left(system)
     assert list((system.home / "run").iterdir()) == []
     assert "Traceback" not in system.log()
-
-
-def test_a_second_start_is_quick_and_finds_its_data(core_system: System) -> None:
-    core_system.start()
-    core_system.put_row()
-
-    def starts_quickly() -> None:
-        core_system.stop()
-        seconds = core_system.start()
-        print(f"second start: {seconds:.2f} s")
-        assert seconds < SECOND_START_SECONDS
-
-    kept_once(starts_quickly)
-    assert core_system.has_row()

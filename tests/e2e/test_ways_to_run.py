@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from scripts.support.free_ports import free_port_base, is_free
 from scripts.support.secret_files import make_secrets, secret_keys
@@ -14,20 +13,28 @@ from shared.ports import port_of
 from tests.e2e.client import Client
 from tests.e2e.conftest import NewSystem
 from tests.e2e.leftovers import assert_all_have_left
-from tests.e2e.system import LEAVE_SECONDS, UP, System
+from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, LEAVE_SECONDS, UP, System
 from tests.engines import Engines
 from tests.waiting import until
 
 DEMO = "./scripts/demo"
 
 
-def test_two_systems_side_by_side(system: System, own_system: System) -> None:
+def test_two_systems_side_by_side_one_of_which_listens_where_its_file_says(
+    system: System, new_system: NewSystem, made: Path, core_only: dict[str, str], tmp_path: Path
+) -> None:
+    elsewhere = free_port_base() + 7
+    path = tmp_path / "elsewhere.toml"
+    path.write_text(f'listen = "0.0.0.0:{elsewhere}"\n' + (CHECKOUT / "gateway.toml").read_text())
+    beside = new_system({**core_only, "GATEWAY_CONFIG": str(path)}, made=made)
+    beside.start()
+    assert f"gateway http://127.0.0.1:{elsewhere}" in beside.log()
+    gateway = Client(f"http://127.0.0.1:{elsewhere}")
     account = {"email": "only.here@example.com", "password": "correct horse battery"}
-    signed_up = own_system.client().post("/auth/signup", {**account, "display_name": "Only here"})
-    assert signed_up.status == 201
-    assert own_system.client().post("/auth/login", account).status == 200
+    assert gateway.post("/auth/signup", {**account, "display_name": "Only here"}).status == 201
+    assert gateway.post("/auth/login", account).status == 200
     assert system.client().post("/auth/login", account).status == 401
-    assert own_system.stop() == 0
+    assert beside.stop() == 0
     system.wait_until_ready()
     assert system.client().get("/products").status == 200
 
@@ -55,22 +62,32 @@ def test_plain_honcho_killed(new_system: NewSystem, engines_only: dict[str, str]
     assert system.has_row()
 
 
-@pytest.mark.parametrize(
-    "services", [services_with_database(), ()], ids=["databases and store", "the store alone"]
-)
-def test_external_servers_replace_the_embedded_ones(
-    new_system: NewSystem, engines: Engines, services: tuple[str, ...]
-) -> None:
+def test_external_servers_replace_the_embedded_ones(new_system: NewSystem, engines: Engines) -> None:
     engines.flush_store()
-    urls = {f"DATABASE_URL_{name.upper()}": engines.new_database().value for name in services}
+    urls = {f"DATABASE_URL_{name.upper()}": engines.new_database().value for name in services_with_database()}
     system = new_system({**urls, "REDIS_URL": engines.redis_url.value})
     system.start()
-    assert (system.home / "postgres").exists() is not bool(services)
-    assert is_free(port_of("postgres", system.port_base)) is bool(services)
+    assert not (system.home / "postgres").exists()
+    assert is_free(port_of("postgres", system.port_base))
     assert is_free(port_of("valkey", system.port_base))
     done = system.run(DEMO)
     assert done.returncode == 0, done.stdout + done.stderr
     assert system.stop() == 0
+
+
+def test_one_external_database_and_store_leave_the_other_databases_embedded(
+    new_system: NewSystem, core_only: dict[str, str], engines: Engines
+) -> None:
+    engines.flush_store()
+    urls = {"DATABASE_URL_AUTH": engines.new_database().value, "REDIS_URL": engines.redis_url.value}
+    system = new_system({**core_only, **urls})
+    system.start()
+    assert not is_free(port_of("postgres", system.port_base))
+    assert is_free(port_of("valkey", system.port_base))
+    psycopg.connect(system.environment.database_url("product").value).close()
+    account = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+    token = system.client().post("/auth/login", account).json["access_token"]
+    assert system.client().get("/products", token=token).status == 200
 
 
 def test_a_relative_home_lies_in_the_checkout(new_system: NewSystem, engines_only: dict[str, str]) -> None:
@@ -80,27 +97,6 @@ def test_a_relative_home_lies_in_the_checkout(new_system: NewSystem, engines_onl
     assert (system.home / "postgres").exists()
     assert system.stop() == 0
     assert system.records.alive() == {}
-
-
-def test_one_external_database_leaves_the_others_embedded(
-    new_system: NewSystem, engines_only: dict[str, str], engines: Engines
-) -> None:
-    system = new_system({**engines_only, "DATABASE_URL_AUTH": engines.new_database().value})
-    system.start()
-    assert not is_free(port_of("postgres", system.port_base))
-    psycopg.connect(system.environment.database_url("product").value).close()
-
-
-def test_the_gateways_own_file_says_where_it_listens(
-    new_system: NewSystem, core_only: dict[str, str], tmp_path: Path
-) -> None:
-    elsewhere = free_port_base() + 7
-    path = tmp_path / "elsewhere.toml"
-    path.write_text(f'listen = "0.0.0.0:{elsewhere}"\n' + (CHECKOUT / "gateway.toml").read_text())
-    system = new_system({**core_only, "GATEWAY_CONFIG": str(path)})
-    system.start()
-    assert f"gateway http://127.0.0.1:{elsewhere}" in system.log()
-    assert Client(f"http://127.0.0.1:{elsewhere}").get("/products").status == 200
 
 
 def test_a_fault_in_the_gateways_file_is_one_line(new_system: NewSystem, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from shared.config import CHECKOUT, Secret
 from tests.engines import Engines
 from tests.scripts.forked import import_before, run_module
+from tests.services.databases import emptied
 
 ADMIN = "scripts.support.admin"
 
@@ -25,7 +26,9 @@ class Admin:
         self._settings = settings
 
     def run(self, *arguments: str, password: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
-        return run_module(ADMIN, arguments, {**os.environ, **self._settings, **settings}, password)
+        return run_module(
+            "scripts.support.admin", arguments, {**os.environ, **self._settings, **settings}, password
+        )
 
     def run_in_shell(self, line: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(  # noqa: PLW1510 - the tests look at the status
@@ -43,10 +46,16 @@ class Admin:
             connection.execute(statement)
 
 
-@pytest.fixture
-def database_url(engines: Engines) -> Secret:
-    """A fresh database of the auth server."""
+@pytest.fixture(scope="session")
+def used_database_url(engines: Engines) -> Secret:
+    """One database of the auth server for all tests."""
     return engines.new_database()
+
+
+@pytest.fixture
+def database_url(engines: Engines, used_database_url: Secret) -> Secret:
+    """An empty database of the auth server; its tables may be there already."""
+    return emptied(engines, used_database_url)
 
 
 @pytest.fixture

@@ -19,11 +19,13 @@ SECONDS = 60.0
 STANDARD = ("stdin", "stdout", "stderr")
 
 _forks = multiprocessing.get_context("forkserver")
+_imported = [__name__]
 
 
 def import_before(modules: Sequence[str]) -> None:
-    """What all commands find imported; to be said before the first one runs."""
-    _forks.set_forkserver_preload([__name__, *modules])
+    """What all commands find imported, besides what others have said; before the first one runs."""
+    _imported.extend(modules)
+    _forks.set_forkserver_preload(_imported)
 
 
 def run_module(

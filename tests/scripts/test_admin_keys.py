@@ -1,6 +1,7 @@
 """scripts/admin keys, on a real database."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import psycopg
@@ -90,8 +91,11 @@ def test_help_tells_what_haste_costs(keys: Run) -> None:
     assert "[--] KEY" in keys("revoke", "--help").stdout
 
 
-@pytest.mark.parametrize("words", [(), ("rotate",), ("revoke", "x")])
-def test_a_database_that_is_away_is_one_line(keys: Run, words: tuple[str, ...]) -> None:
-    answer = keys(*words, DATABASE_URL_AUTH="postgresql://auth:x@127.0.0.1:1/auth")
-    assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr.startswith("admin: the database of auth cannot be used")
+def test_a_database_that_is_away_is_one_line(keys: Run) -> None:
+    """Which a command waits for, for some seconds: all at once, then."""
+    away = partial(keys, DATABASE_URL_AUTH="postgresql://auth:x@127.0.0.1:1/auth")
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda words: away(*words), [(), ("rotate",), ("revoke", "x")]))
+    for answer in answers:
+        assert (answer.returncode, answer.stdout) == (1, "")
+        assert answer.stderr.startswith("admin: the database of auth cannot be used")

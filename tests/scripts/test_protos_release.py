@@ -38,6 +38,7 @@ def test_an_addition_makes_a_minor_release(copy: Copy) -> None:
     copy.add_field()
     assert "what may follow is 1.1.0 or 2.0.0, not 1.0.1" in str(refusal(copy, "1.0.1"))
     files, _ = release(copy.contracts, "1.1.0", TODAY)
+    assert_the_application_asks_for_it(copy)
 
     contracts = copy.contracts
     assert contracts.version == "1.1.0"
@@ -49,9 +50,7 @@ def test_an_addition_makes_a_minor_release(copy: Copy) -> None:
     assert copy.read("CHANGELOG.md").startswith(history)
 
 
-def test_the_application_is_moved_to_the_release(copy: Copy) -> None:
-    copy.add_field()
-    release(copy.contracts, "1.1.0", TODAY)
+def assert_the_application_asks_for_it(copy: Copy) -> None:
     digest = hashlib.sha256(copy.contracts.wheel("1.1.0").read_bytes()).hexdigest()
     lock = (copy.application / "requirements-protos.lock").read_text()
     assert lock == f"plainstack-protos==1.1.0 \\\n    --hash=sha256:{digest}\n"

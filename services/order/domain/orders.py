@@ -73,14 +73,23 @@ class Order:
     reason: str = ""
     version: int = 1
 
-    def cancel(self, reason: str) -> "OrderCancelled | None":
-        """Cancelling twice is cancelling once. Raises Conflict when the order is confirmed."""
-        if self.status is OrderStatus.CONFIRMED:
-            raise Conflict("It is too late: the order is confirmed.", code="order-confirmed")
-        if self.status is OrderStatus.CANCELLED:
-            return None
-        cancelled = replace(self, status=OrderStatus.CANCELLED, reason=reason, version=self.version + 1)
-        return OrderCancelled(cancelled)
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will become of it any more."""
+        return self.status is not OrderStatus.PENDING
+
+    def confirm(self) -> "OrderConfirmed":
+        """It is paid, and its goods have left. Raises Conflict unless the order is pending."""
+        return OrderConfirmed(self._ended(OrderStatus.CONFIRMED))
+
+    def cancel(self, reason: str) -> "OrderCancelled":
+        """Nothing comes of it. Raises Conflict unless the order is pending."""
+        return OrderCancelled(self._ended(OrderStatus.CANCELLED, reason))
+
+    def _ended(self, status: OrderStatus, reason: str = "") -> "Order":
+        if self.is_final:
+            raise Conflict(f"The order is {self.status} already.", code="order-final")
+        return replace(self, status=status, reason=reason, version=self.version + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +119,25 @@ class OrderPlaced:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderConfirmed:
+    """An order is paid, and its goods have left the stock."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
 class OrderCancelled:
     """Nothing comes of an order."""
 
     order: Order
 
 
-OrderEvent = OrderPlaced | OrderCancelled
+OrderEvent = OrderPlaced | OrderConfirmed | OrderCancelled
 
 
-def place_order(
+def draft_order(
     order_id: UUID, basket: Basket, articles: Mapping[UUID, Article], currency: str, placed_at: datetime
-) -> OrderPlaced:
+) -> Order:
     """An order of what is in `basket`, at today's names and prices, all of them in `currency`.
 
     Raises Invalid naming every product that cannot be had, Conflict when the total is not the expected one.
@@ -131,7 +147,7 @@ def place_order(
     total = total_of(items)
     if basket.expected_total not in (None, total):
         raise Conflict(f"The total is {total.amount} {total.currency} by now.", code="price-changed")
-    return OrderPlaced(Order(order_id, basket.user_id, items, total, placed_at))
+    return Order(order_id, basket.user_id, items, total, placed_at)
 
 
 def total_of(items: Sequence[OrderItem]) -> Money:

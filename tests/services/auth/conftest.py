@@ -163,9 +163,9 @@ async def auth_server(
 
 
 @pytest.fixture
-async def auth(engines: Engines) -> AsyncIterator[AuthServer]:
+async def auth(engines: Engines, database_url: Secret) -> AsyncIterator[AuthServer]:
     """An auth server on a fresh database."""
-    async with auth_server(engines.new_database(), engines.redis_url) as server:
+    async with auth_server(database_url, engines.redis_url) as server:
         yield server
 
 

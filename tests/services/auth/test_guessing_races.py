@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.config import Secret
 from tests.engines import Engines
 from tests.services.auth.conftest import NOBODY, PASSWORD, AuthServer, auth_server
 from tests.waiting import eventually
@@ -27,12 +28,11 @@ WAITING_FOR_A_ROW = """
 
 
 @pytest.fixture
-async def servers(engines: Engines) -> AsyncIterator[list[AuthServer]]:
+async def servers(engines: Engines, database_url: Secret) -> AsyncIterator[list[AuthServer]]:
     """Two auth servers on one database."""
-    url = engines.new_database()
     async with (
-        auth_server(url, engines.redis_url, **LONG_LOCKS) as one,
-        auth_server(url, engines.redis_url, **LONG_LOCKS) as other,
+        auth_server(database_url, engines.redis_url, **LONG_LOCKS) as one,
+        auth_server(database_url, engines.redis_url, **LONG_LOCKS) as other,
     ):
         await one.sign_up(ALICE)
         yield [one, other]
@@ -83,10 +83,10 @@ async def test_the_right_password_among_many_guesses_is_found_by_luck_only(serve
     assert await failures(servers[0], "address") == AT_ONCE - statuses[200]
 
 
-async def test_guesses_at_many_accounts_from_one_address(engines: Engines) -> None:
+async def test_guesses_at_many_accounts_from_one_address(engines: Engines, database_url: Secret) -> None:
     """Spreading the guesses over accounts does not help; accounts that it does not get to are not counted."""
     settings = {**LONG_LOCKS, "LOGIN_FREE_FAILURES_ADDRESS": str(FREE)}
-    async with auth_server(engines.new_database(), engines.redis_url, **settings) as auth:
+    async with auth_server(database_url, engines.redis_url, **settings) as auth:
         emails = [f"{number}@example.com" for number in range(AT_ONCE)]
         statuses = Counter(await asyncio.gather(*(log_in(auth, email, "wrong") for email in emails)))
         assert statuses == {401: FREE, 429: AT_ONCE - FREE}
@@ -104,10 +104,10 @@ async def test_logins_leave_the_count_of_their_address_as_it_was(servers: list[A
     assert await failures(servers[0], "account") == 3  # of nobody's account
 
 
-async def test_a_crowd_that_logs_in_leaves_no_lock_behind(engines: Engines) -> None:
+async def test_a_crowd_that_logs_in_leaves_no_lock_behind(engines: Engines, database_url: Secret) -> None:
     """More logins at once than failures are free: some must come again, but nothing is held against them."""
     settings = {**LONG_LOCKS, "LOGIN_FREE_FAILURES_ADDRESS": str(FREE)}
-    async with auth_server(engines.new_database(), engines.redis_url, **settings) as auth:
+    async with auth_server(database_url, engines.redis_url, **settings) as auth:
         await auth.sign_up(ALICE)
         for _ in range(5):
             assert await log_in(auth, ALICE, PASSWORD, HOME) == 200

@@ -29,16 +29,11 @@ ROUNDS = 5
 
 
 @pytest.fixture
-def database(engines: Engines) -> Secret:
-    return engines.new_database()
-
-
-@pytest.fixture
-async def servers(engines: Engines, database: Secret) -> AsyncIterator[tuple[AuthServer, AuthServer]]:
+async def servers(engines: Engines, database_url: Secret) -> AsyncIterator[tuple[AuthServer, AuthServer]]:
     """Two auth servers on one database. Only what a test asks for is done by them."""
     async with (
-        auth_server(database, engines.redis_url) as one,
-        auth_server(database, engines.redis_url) as other,
+        auth_server(database_url, engines.redis_url) as one,
+        auth_server(database_url, engines.redis_url) as other,
     ):
         yield one, other
 
@@ -63,12 +58,12 @@ async def signing(auth: AuthServer) -> str:
 # Operators and auth servers at the same keys
 
 
-async def test_the_first_auth_servers_make_one_key(engines: Engines, database: Secret) -> None:
+async def test_the_first_auth_servers_make_one_key(engines: Engines, database_url: Secret) -> None:
     async with AsyncExitStack() as stack:
         servers = await asyncio.gather(
             *(
                 stack.enter_async_context(
-                    auth_server(database, engines.redis_url, SIGNING_ALGORITHM=algorithm)
+                    auth_server(database_url, engines.redis_url, SIGNING_ALGORITHM=algorithm)
                 )
                 for algorithm in ("ES256", "ES256", "EdDSA", "EdDSA")
             )
@@ -92,12 +87,12 @@ async def test_two_rotations_at_once_are_two_rotations(
 
 
 async def test_a_rotation_while_servers_of_two_algorithms_look_for_a_missing_key(
-    engines: Engines, database: Secret
+    engines: Engines, database_url: Secret
 ) -> None:
     """They do not make keys in turns: what one of them needs retires nothing of the other's."""
     async with (
-        auth_server(database, engines.redis_url) as old,
-        auth_server(database, engines.redis_url, SIGNING_ALGORITHM="EdDSA") as new,
+        auth_server(database_url, engines.redis_url) as old,
+        auth_server(database_url, engines.redis_url, SIGNING_ALGORITHM="EdDSA") as new,
     ):
         keys = new.services.keys
         for _ in range(ROUNDS):

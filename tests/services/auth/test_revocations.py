@@ -9,19 +9,19 @@ import pytest
 
 from services.auth.upkeep import SPREAD_SECONDS
 from shared.auth.revocation_mirror import RevocationMirror
+from shared.config import Secret
 from shared.context import Principal
 from shared.duties import Duty, repeatedly
 from shared.errors import Unavailable
 from shared.tasks import background
-from tests.engines import Engines
 from tests.services.auth.conftest import AuthServer, auth_server
 from tests.shared.auth.valkey import Valkey
 from tests.waiting import eventually
 
 
 @pytest.fixture
-async def auth(engines: Engines, valkey: Valkey) -> AsyncIterator[AuthServer]:
-    async with auth_server(engines.new_database(), valkey.url) as server:
+async def auth(database_url: Secret, valkey: Valkey) -> AsyncIterator[AuthServer]:
+    async with auth_server(database_url, valkey.url) as server:
         await server.sign_up()
         yield server
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from shared.config import Secret
 from tests.engines import Engines
 from tests.services.auth.conftest import Answer, AuthServer, auth_server
 from tests.services.auth.phone import enrolled, owner
@@ -27,12 +28,13 @@ def outcomes(answers: list[Answer]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("kind", ["one-time code", "recovery code"])
-async def test_parallel_logins_with_one_code_give_one_session(engines: Engines, kind: str) -> None:
+async def test_parallel_logins_with_one_code_give_one_session(
+    engines: Engines, database_url: Secret, kind: str
+) -> None:
     """On two auth servers, with an attacker who need not be afraid of being locked out."""
-    url = engines.new_database()
     async with (
-        auth_server(url, engines.redis_url, **MANY_GUESSES) as one,
-        auth_server(url, engines.redis_url, **MANY_GUESSES) as other,
+        auth_server(database_url, engines.redis_url, **MANY_GUESSES) as one,
+        auth_server(database_url, engines.redis_url, **MANY_GUESSES) as other,
     ):
         alice, recovery_codes = await enrolled(one)
         code = recovery_codes[0] if kind == "recovery code" else await alice.fresh_code()
@@ -43,9 +45,9 @@ async def test_parallel_logins_with_one_code_give_one_session(engines: Engines, 
         assert await one.query("SELECT count(*) FROM sessions") == [(1,)]
 
 
-async def test_ten_recovery_codes_give_ten_sessions(engines: Engines) -> None:
+async def test_ten_recovery_codes_give_ten_sessions(engines: Engines, database_url: Secret) -> None:
     """All at once, each five times: no login takes another one's code, or waits for it for ever."""
-    async with auth_server(engines.new_database(), engines.redis_url, **MANY_GUESSES) as auth:
+    async with auth_server(database_url, engines.redis_url, **MANY_GUESSES) as auth:
         alice, recovery_codes = await enrolled(auth)
         answers = await asyncio.gather(*(alice.log_in(code) for code in recovery_codes * 5))
         assert outcomes(answers) == {"taken": 10, "second-factor-wrong": 40}
@@ -95,9 +97,9 @@ async def test_many_disable_it_once(auth: AuthServer) -> None:
     assert outcomes(answers) == {"taken": 1, "not-found": 4}
 
 
-async def test_parallel_guesses_are_all_counted(engines: Engines) -> None:
+async def test_parallel_guesses_are_all_counted(engines: Engines, database_url: Secret) -> None:
     limits = {"LOGIN_FREE_FAILURES_ACCOUNT": "10", "LOGIN_LOCK_SECONDS": "600"}
-    async with auth_server(engines.new_database(), engines.redis_url, **limits) as auth:
+    async with auth_server(database_url, engines.redis_url, **limits) as auth:
         alice, _ = await enrolled(auth)
         wrong = await alice.wrong_code()
         answers = await asyncio.gather(*(alice.disable(wrong) for _ in range(AT_ONCE)))

@@ -10,6 +10,7 @@ import pytest
 
 from shared.auth.jwt import Claims
 from shared.auth.revocation_mirror import RevocationMirror
+from shared.config import Secret
 from tests.engines import Engines
 from tests.services.auth.conftest import PASSWORD, Answer, AuthServer, auth_server
 from tests.shared.auth.valkey import Valkey
@@ -120,11 +121,11 @@ async def test_what_is_issued_afterwards_is_let_in(scene: Scene, gateway: Revoca
 
 @pytest.mark.parametrize("way", ["logout local", "logout others", "logout global", "one session ended"])
 async def test_whoever_asks_again_after_a_503_is_told_204_when_the_store_has_it(
-    engines: Engines, valkey: Valkey, way: str
+    database_url: Secret, valkey: Valkey, way: str
 ) -> None:
     """The sessions have ended in the database: nothing is left to end, but something is left to tell."""
     call, expected, ended = WAYS[way]
-    async with auth_server(engines.new_database(), valkey.url) as auth:
+    async with auth_server(database_url, valkey.url) as auth:
         scene = await new_scene(auth)
         valkey.kill()
         assert await call(scene) == 503

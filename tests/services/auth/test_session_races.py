@@ -11,6 +11,7 @@ import pytest
 
 from services.auth.domain.audit import Event
 from shared.auth.revocation_mirror import RevocationMirror
+from shared.config import Secret
 from shared.context import Principal
 from shared.errors import Conflict
 from tests.engines import Engines
@@ -131,9 +132,11 @@ async def test_sessions_that_begin_while_all_are_ended_wait_for_nobody_in_a_circ
         assert {answer.status for answer in await logouts} == {204}
 
 
-async def test_two_auth_servers_share_one_database(engines: Engines) -> None:
-    url = engines.new_database()
-    async with auth_server(url, engines.redis_url) as one, auth_server(url, engines.redis_url) as other:
+async def test_two_auth_servers_share_one_database(engines: Engines, database_url: Secret) -> None:
+    async with (
+        auth_server(database_url, engines.redis_url) as one,
+        auth_server(database_url, engines.redis_url) as other,
+    ):
         assert one.services.key_ring.jwks == other.services.key_ring.jwks
         await one.sign_up()
         token = (await other.log_in()).document["refresh_token"]
@@ -144,11 +147,10 @@ async def test_two_auth_servers_share_one_database(engines: Engines) -> None:
         assert one.claims(answers[1]).principal != Principal()
 
 
-async def test_auth_servers_that_start_at_once_make_one_key(engines: Engines) -> None:
-    url = engines.new_database()
-    async with auth_server(url, engines.redis_url) as first:
+async def test_auth_servers_that_start_at_once_make_one_key(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url) as first:
         await first.execute("DELETE FROM signing_keys")
-        others = [auth_server(url, engines.redis_url) for _ in range(4)]
+        others = [auth_server(database_url, engines.redis_url) for _ in range(4)]
         opened = await asyncio.gather(*(other.__aenter__() for other in others))
         try:
             assert len({server.services.key_ring.jwks for server in opened}) == 1

@@ -14,6 +14,7 @@ from services.auth.sealing import CannotUnseal, unseal
 from services.auth.wiring import AuthServices
 from shared.auth import jwt
 from shared.auth.jwks import LIFETIME_SECONDS
+from shared.config import Secret
 from shared.errors import Unavailable
 from tests.engines import Engines
 from tests.services.auth.conftest import ENCRYPTION_KEY, AuthServer, auth_server
@@ -29,8 +30,10 @@ def another_server(
 
 
 @pytest.mark.parametrize("algorithm", GENERATE)
-async def test_tokens_of_every_algorithm_are_verified(engines: Engines, algorithm: str) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, SIGNING_ALGORITHM=algorithm) as auth:
+async def test_tokens_of_every_algorithm_are_verified(
+    engines: Engines, database_url: Secret, algorithm: str
+) -> None:
+    async with auth_server(database_url, engines.redis_url, SIGNING_ALGORITHM=algorithm) as auth:
         await auth.sign_up()
         tokens = await auth.log_in()
         assert auth.claims(tokens).roles == {"user"}
@@ -50,12 +53,11 @@ async def test_the_log_tells_when_another_key_signs(
     assert (told.__dict__["key_id"], told.__dict__["algorithm"]) == (key.key_id, "EdDSA")
 
 
-async def test_a_key_survives_a_restart(engines: Engines) -> None:
-    url = engines.new_database()
-    async with auth_server(url, engines.redis_url) as before:
+async def test_a_key_survives_a_restart(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url) as before:
         await before.sign_up()
         tokens = await before.log_in()
-    async with auth_server(url, engines.redis_url) as after:
+    async with auth_server(database_url, engines.redis_url) as after:
         assert after.claims(tokens).subject
         assert (await after.refresh(tokens.document["refresh_token"])).status == 200
         assert await after.query("SELECT count(*) FROM signing_keys") == [(1,)]

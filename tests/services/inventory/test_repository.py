@@ -13,6 +13,7 @@ from services.inventory.domain.stock import Stock
 from services.inventory.service import InventoryService, StockOpening
 from shared.db.database import Database
 from shared.events.envelope import unseal
+from tests.services.databases import refusing_rows
 from tests.services.events import in_the_outbox
 from tests.services.inventory.conftest import LIFETIME, inventory_in
 
@@ -141,12 +142,11 @@ async def test_what_is_asked_again_is_reported_once(database: Database, stock: I
 
 
 async def test_what_cannot_be_reported_does_not_happen(database: Database, stock: InventoryService) -> None:
-    await execute(database, "DELETE FROM outbox")
-    await execute(database, "ALTER TABLE outbox ADD CHECK (key = '')")
-    with pytest.raises(psycopg.errors.CheckViolation):
-        await stock.reserve(FIRST, [Item(TEA, 3)])
-    with pytest.raises(psycopg.errors.CheckViolation):
-        await stock.count(TEA, 11, ADMIN)
+    async with refusing_rows(database, "outbox"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await stock.reserve(FIRST, [Item(TEA, 3)])
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await stock.count(TEA, 11, ADMIN)
     assert await stock.get(TEA) == Stock(TEA, 10, 0, version=1)
     assert await stock.commit(FIRST) is CommitOutcome.NOT_RESERVED
 

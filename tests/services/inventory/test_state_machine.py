@@ -135,4 +135,4 @@ class Inventory(RuleBasedStateMachine):
 
 
 TestInventory = Inventory.TestCase
-TestInventory.settings = settings(max_examples=60, stateful_step_count=40)
+TestInventory.settings = settings(max_examples=40, stateful_step_count=30)

@@ -10,12 +10,15 @@ import pytest
 
 from services.order.domain.articles import Article, ArticleRepository
 from services.order.domain.orders import Asker, Basket, Order, OrderRepository, WantedItem
-from services.order.service import CatalogueCopies, Names, OrderService
+from services.order.service.copies import CatalogueCopies
+from services.order.service.orchestrator import Orchestrator
+from services.order.service.orders import Names, OrderService
 from shared.errors import Unavailable
 from shared.events.rebuilt import Rebuilt
 from shared.money import Money
 from tests.services.order.conftest import ABROAD, MILK, OLD, TEA
 from tests.services.order.fake_catalogue import FakeCatalogue
+from tests.services.order.place import WAIT_SECONDS, at_work
 
 ALICE = Asker(UUID(int=0xA))
 MILK_AND_TEA = (WantedItem(MILK.product_id, 1), WantedItem(TEA.product_id, 2))
@@ -124,10 +127,13 @@ async def test_the_catalogue_is_asked_first_and_our_copies_are_what_there_is_oth
     assert await orders.names(order) == Names({**todays, TEA.product_id: "Copied tea"}, "copy")
 
 
-async def test_cancelling_changes_no_name(orders: OrderService, copies: CatalogueCopies) -> None:
+async def test_confirming_changes_no_name(
+    orders: OrderService, copies: CatalogueCopies, orchestrator: Orchestrator
+) -> None:
     placed = await ordered(orders)
     await copies.keep(LATER_TEA)
-    assert called(await orders.cancel(placed.order_id, ALICE)) == ["Milk 🥛", "Green tea"]
+    async with at_work(orchestrator):
+        assert called(await orders.settled(placed, WAIT_SECONDS)) == ["Milk 🥛", "Green tea"]
     assert called(await orders.get(placed.order_id, ALICE)) == ["Milk 🥛", "Green tea"]
 
 

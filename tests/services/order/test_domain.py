@@ -13,12 +13,13 @@ from services.order.domain.orders import (
     Basket,
     Order,
     OrderCancelled,
+    OrderConfirmed,
     OrderItem,
     OrderStatus,
     WantedItem,
+    draft_order,
     fields,
     items_fault,
-    place_order,
     quantity_fault,
     refuse_repeated_products,
     total_of,
@@ -50,15 +51,15 @@ def bad_fields(refused: pytest.ExceptionInfo[Invalid]) -> list[str]:
 
 
 def test_an_order_has_its_own_copy_of_names_and_prices() -> None:
-    placed = place_order(ID, basket(*TWO_TEAS_AND_MILK), OFFER, "KRW", NOON)
-    assert placed.order == PENDING
-    assert (placed.order.status, placed.order.version, placed.order.reason) == (OrderStatus.PENDING, 1, "")
+    order = draft_order(ID, basket(*TWO_TEAS_AND_MILK), OFFER, "KRW", NOON)
+    assert order == PENDING
+    assert (order.status, order.version, order.reason) == (OrderStatus.PENDING, 1, "")
 
 
 def test_every_product_that_cannot_be_had_is_named() -> None:
     wanted = [WantedItem(each, 1) for each in (UNKNOWN, TEA.product_id, OLD.product_id, ABROAD.product_id)]
     with pytest.raises(Invalid) as refused:
-        place_order(ID, basket(*wanted), OFFER, "KRW", NOON)
+        draft_order(ID, basket(*wanted), OFFER, "KRW", NOON)
     assert refused.value.fields == (
         FieldError("items[0].product_id", "There is no such product"),
         FieldError("items[2].product_id", "Is no longer on offer"),
@@ -68,10 +69,10 @@ def test_every_product_that_cannot_be_had_is_named() -> None:
 
 def test_the_expected_total_must_be_the_total() -> None:
     agreed = basket(*TWO_TEAS_AND_MILK, expected=Money(22_100, "KRW"))
-    assert place_order(ID, agreed, OFFER, "KRW", NOON).order == PENDING
+    assert draft_order(ID, agreed, OFFER, "KRW", NOON) == PENDING
     for other in (Money(22_099, "KRW"), Money(22_101, "KRW"), Money(22_100, "USD"), Money(0, "KRW")):
         with pytest.raises(Conflict) as refused:
-            place_order(ID, basket(*TWO_TEAS_AND_MILK, expected=other), OFFER, "KRW", NOON)
+            draft_order(ID, basket(*TWO_TEAS_AND_MILK, expected=other), OFFER, "KRW", NOON)
         assert refused.value.code == "price-changed"
         assert "22100 KRW" in refused.value.detail
 
@@ -79,7 +80,7 @@ def test_the_expected_total_must_be_the_total() -> None:
 def test_what_is_free_may_be_expected_to_be_so() -> None:
     free = {TEA.product_id: replace(TEA, price=Money(0, "KRW"))}
     wanted = basket(WantedItem(TEA.product_id, 3), expected=Money(0, "KRW"))
-    assert place_order(ID, wanted, free, "KRW", NOON).order.total == Money(0, "KRW")
+    assert draft_order(ID, wanted, free, "KRW", NOON).total == Money(0, "KRW")
 
 
 @given(st.lists(st.tuples(st.integers(1, MAX_QUANTITY), st.integers(0, MAX_AMOUNT)), min_size=1, max_size=50))
@@ -101,18 +102,23 @@ def test_the_largest_total_is_the_largest_amount() -> None:
         total_of([largest, OrderItem(MILK.product_id, "Milk", 1, Money(1, "KRW"))])
 
 
-def test_cancelling_raises_the_version_once() -> None:
-    event = PENDING.cancel("requested")
-    assert event == OrderCancelled(
-        replace(PENDING, status=OrderStatus.CANCELLED, reason="requested", version=2)
-    )
-    assert event.order.cancel("out_of_stock") is None
+CONFIRMED = replace(PENDING, status=OrderStatus.CONFIRMED, version=2)
+CANCELLED = replace(PENDING, status=OrderStatus.CANCELLED, reason="out_of_stock", version=2)
 
 
-def test_a_confirmed_order_cannot_be_cancelled() -> None:
-    with pytest.raises(Conflict) as refused:
-        replace(PENDING, status=OrderStatus.CONFIRMED).cancel("requested")
-    assert refused.value.code == "order-confirmed"
+def test_an_order_ends_in_one_of_two_ways() -> None:
+    assert PENDING.confirm() == OrderConfirmed(CONFIRMED)
+    assert PENDING.cancel("out_of_stock") == OrderCancelled(CANCELLED)
+    assert [each.is_final for each in (PENDING, CONFIRMED, CANCELLED)] == [False, True, True]
+
+
+@pytest.mark.parametrize("final", [CONFIRMED, CANCELLED], ids=["confirmed", "cancelled"])
+def test_what_has_ended_stays_as_it_is(final: Order) -> None:
+    with pytest.raises(Conflict) as unconfirmed:
+        final.confirm()
+    with pytest.raises(Conflict) as uncancelled:
+        final.cancel("requested")
+    assert {unconfirmed.value.code, uncancelled.value.code} == {"order-final"}
 
 
 @pytest.mark.parametrize(

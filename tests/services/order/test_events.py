@@ -24,8 +24,8 @@ from services.order.domain.orders import (
 from services.order.events import order_message, reports
 from services.order.handler import ProductEvent, catalogue_subscription
 from services.order.main import NAME, consumer_of
-from services.order.repository import PostgresArticleRepository
-from services.order.service import CatalogueCopies
+from services.order.repository.articles import PostgresArticleRepository
+from services.order.service.copies import CatalogueCopies
 from shared.db.database import Database
 from shared.db.statements import every
 from shared.errors import Invalid

@@ -5,79 +5,58 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import pytest
 from shop.common.v1.money_pb2 import Money as MoneyMessage
 from shop.order.v1 import order_pb2 as pb
 
+from services.order import handler
 from services.order.domain.articles import Article
-from services.order.domain.orders import Basket, Order, OrderPlaced, OrderStatus, WantedItem
-from services.order.handler import OrderCalls, order_routes
-from services.order.service import OrderService
+from services.order.domain.orders import (
+    Basket,
+    Order,
+    OrderPlaced,
+    OrderStatus,
+    WantedItem,
+)
+from services.order.handler import OrderCalls
 from shared import context
 from shared.context import ANONYMOUS, Principal
 from shared.db.database import Database
-from shared.db.idempotency_keys import IdempotencyKeys
 from shared.errors import DeadlineExceeded, Invalid, NotFound
-from shared.http.messages import Response
-from shared.idempotency import IdempotentCalls
 from shared.money import MAX_AMOUNT, Money
 from shared.rules import Rule
 from tests.services.asking import (
     ADMIN,
     CUSTOMER,
     OTHER_CUSTOMER,
-    Asking,
     bad_fields,
     header,
     problem_code,
     read,
 )
-from tests.services.order.conftest import ABROAD, MILK, NOON, OLD, TEA, UNKNOWN, orders_in
+from tests.services.order.conftest import ABROAD, NOON, OLD, TEA, UNKNOWN
 from tests.services.order.fake_catalogue import FakeCatalogue
+from tests.services.order.fake_participants import SILENCE
+from tests.services.order.place import WAIT_SECONDS, at_work
+from tests.services.order.shop import BASKET, ONE_MILK, TOTAL, TWO_TEAS, Shop
 from tests.waiting import eventually
 
 NOWHERE = UUID(int=99)
-TWO_TEAS = {"product_id": str(TEA.product_id), "quantity": 2}
-ONE_MILK = {"product_id": str(MILK.product_id), "quantity": 1}
-BASKET: dict[str, Any] = {"items": [TWO_TEAS, ONE_MILK]}
-TOTAL = {"amount": 22_100, "currency": "KRW"}
-
-
-class Shop(Asking):
-    def __init__(self, orders: OrderService, keys: IdempotencyKeys, rules: Mapping[str, Rule]) -> None:
-        super().__init__(order_routes(orders, IdempotentCalls(keys), rules))
-        self.orders = orders
-
-    async def order(self, document: object = BASKET, key: str = "k", by: Principal = CUSTOMER) -> Response:
-        return await self.ask("POST", "/orders", document, by=by, idempotency_key=key)
-
-    async def ordered(self, key: str = "k", by: Principal = CUSTOMER) -> dict[str, Any]:
-        """An order that is there."""
-        response = await self.order(key=key, by=by)
-        assert response.status == 202
-        order: dict[str, Any] = read(response)
-        return order
-
-    async def listed(self, query: str = "", by: Principal = CUSTOMER) -> list[dict[str, Any]]:
-        page = read(await self.ask("GET", f"/orders?{query}", by=by))
-        items: list[dict[str, Any]] = page["items"]
-        return items
 
 
 @pytest.fixture
 def shop(database: Database, catalogue: FakeCatalogue, rules: Mapping[str, Rule]) -> Shop:
-    orders = OrderService(orders_in(database), catalogue, rules, "KRW", lambda: NOON)
-    return Shop(orders, IdempotencyKeys(database), rules)
+    return Shop(database, catalogue, rules)
 
 
 async def placed_as(shop: Shop, status: OrderStatus, reason: str = "") -> Order:
     """An order that has come as far as `status`."""
     basket = Basket(UUID(CUSTOMER.user_id), [WantedItem(TEA.product_id, 2)])
-    draft = await shop.orders.draft(basket)
-    return await shop.orders.place(OrderPlaced(replace(draft.order, status=status, reason=reason)))
+    order = replace(await shop.orders.draft(basket), status=status, reason=reason)
+    await shop.repository.record(OrderPlaced(order))
+    return order
 
 
 # Placing
@@ -251,10 +230,11 @@ async def test_asked_again_it_is_the_same_order(shop: Shop, catalogue: FakeCatal
 
 async def test_asked_again_an_order_is_told_as_it_is_by_then(shop: Shop) -> None:
     order = await shop.ordered()
-    await shop.ask("POST", f"/orders/{order['order_id']}/cancel", by=CUSTOMER)
+    async with at_work(shop.orchestrator):
+        await shop.orders.settled(await shop.kept(order), WAIT_SECONDS)
     again = await shop.order()
     assert (again.status, header(again, "idempotent-replayed")) == (201, "true")
-    assert read(again) == order | {"status": "CANCELLED", "reason": "requested"}
+    assert read(again) == order | {"status": "CONFIRMED"}
     assert header(again, "location") == f"/orders/{order['order_id']}"
 
 
@@ -389,20 +369,42 @@ async def test_bad_parameters_are_named(shop: Shop) -> None:
 
 async def test_an_order_can_be_cancelled_by_its_owner_alone(shop: Shop) -> None:
     order = await shop.ordered()
-    target = f"/orders/{order['order_id']}/cancel"
     for other in (OTHER_CUSTOMER, ADMIN):
-        assert (await shop.ask("POST", target, by=other)).status == 404
-    for _ in range(2):  # the second time as a client whose first answer was lost
-        cancelled = await shop.ask("POST", target, by=CUSTOMER)
-        assert cancelled.status == 200
-        assert read(cancelled) == order | {"status": "CANCELLED", "reason": "requested"}
+        assert (await shop.cancel(order, by=other)).status == 404
+    async with at_work(shop.orchestrator):
+        shop.participants.will("reserve", SILENCE)
+        for _ in range(2):  # the second time as a client whose first answer was lost
+            cancelled = await shop.cancel(order)
+            assert cancelled.status == 200
+            assert read(cancelled) == order | {"status": "CANCELLED", "reason": "requested"}
     assert (await shop.listed())[0]["status"] == "CANCELLED"
+
+
+async def test_an_order_is_pending_until_all_has_been_undone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "CANCELLING_SECONDS", 0.0)
+    order = await shop.ordered()
+    for _ in range(2):
+        answer = await shop.cancel(order)
+        assert (answer.status, read(answer)) == (200, order)
 
 
 async def test_what_is_confirmed_is_too_late_to_cancel(shop: Shop) -> None:
     confirmed = await placed_as(shop, OrderStatus.CONFIRMED)
-    refused = await shop.ask("POST", f"/orders/{confirmed.order_id}/cancel", by=CUSTOMER)
+    refused = await shop.cancel({"order_id": confirmed.order_id})
     assert (refused.status, problem_code(refused)) == (409, "order-confirmed")
+    assert (await shop.listed())[0]["status"] == "CONFIRMED"
+
+
+async def test_when_the_goods_are_leaving_it_is_too_late_to_cancel(shop: Shop) -> None:
+    order, may_leave = await shop.ordered(), shop.participants.hold_up("commit")
+    async with at_work(shop.orchestrator):
+        await eventually(lambda: "commit" in shop.participants.asked)
+        refused = await shop.cancel(order)
+        assert (refused.status, problem_code(refused)) == (409, "too-late")
+        may_leave.set()
+        await shop.orders.settled(await shop.kept(order), WAIT_SECONDS)
     assert (await shop.listed())[0]["status"] == "CONFIRMED"
 
 

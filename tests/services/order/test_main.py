@@ -14,8 +14,8 @@ import pytest
 from shop.order.v1.order_pb2 import ORDER_STATUS_PENDING, GetOrderRequest
 from shop.order.v1.order_pb2_grpc import OrderServiceStub
 
-from services.order import service as use_cases
 from services.order.main import MIGRATIONS, NAME, main, rebuild
+from services.order.service import orders as use_cases
 from services.product.main import NAME as PRODUCT
 from services.product.main import main as product_main
 from shared import context
@@ -28,6 +28,7 @@ from shared.rpc.channel import Channel
 from tests.engines import Engines
 from tests.services.asking import CUSTOMER, OTHER_CUSTOMER
 from tests.services.databases import opened
+from tests.services.order.participant_servers import InventoryServer, PaymentServer, serving
 from tests.services.running import ADMIN, NO_BUS, RunningService, running
 from tests.shared.auth.valkey import Valkey
 from tests.waiting import eventually
@@ -72,10 +73,22 @@ class Shop:
         return order["names_from"], order["items"][0]["product_name"]
 
 
+NOWHERE = "127.0.0.1:1"
+NOBODY = {
+    key: value
+    for callee in ("product", "inventory", "payment")
+    for key, value in (
+        (f"{callee.upper()}_RPC_ADDRESSES", NOWHERE),
+        (identity_key_setting(NAME, callee), "k1:" + "A" * 43),
+    )
+}
+
+
 @asynccontextmanager
 async def both(
-    database_url: Secret, product_url: Secret, home: Path, events_url: str = NO_BUS
+    database_url: Secret, product_url: Secret, home: Path, events_url: str = NO_BUS, **others: str
 ) -> AsyncIterator[Shop]:
+    """Unless `others` say where inventory and payment are, orders stay pending."""
     async with AsyncExitStack() as product_life:
         product = await product_life.enter_async_context(
             running(PRODUCT, product_main, product_url, home, EVENTS_URL=events_url)
@@ -86,7 +99,7 @@ async def both(
             identity_key_setting(NAME, PRODUCT): environment.identity_key(NAME, PRODUCT).value,
             "EVENTS_URL": events_url,
         }
-        async with running(NAME, main, database_url, home, **settings) as order:
+        async with running(NAME, main, database_url, home, **NOBODY | settings | others) as order:
             await asyncio.gather(product.until_ready(), order.until_ready())
             yield Shop(product, order, product_life)
 
@@ -133,12 +146,32 @@ async def test_an_orders_life(shop: Shop) -> None:
     _, page = await shop.order.ask("GET", "/orders", None, CUSTOMER)
     assert page == {"items": [order], "next": None}
     target = f"/orders/{order['order_id']}"
-    response, cancelled = await shop.order.ask("POST", f"{target}/cancel", None, CUSTOMER)
-    assert (response.status, cancelled["status"]) == (200, "CANCELLED")
     others, _ = await shop.order.ask("GET", target, None, OTHER_CUSTOMER)
     admins, _ = await shop.order.ask("GET", target, None, ADMIN)
     nobodys, _ = await shop.order.ask("GET", target, None, ANONYMOUS)
     assert (others.status, admins.status, nobodys.status) == (404, 200, 401)
+
+
+@pytest.mark.usefixtures("_unhurried")
+async def test_with_everybody_there_an_order_is_confirmed(
+    database_url: Secret, engines: Engines, tmp_path: Path
+) -> None:
+    stock, wallets = InventoryServer(), PaymentServer()
+    async with (
+        serving(stock, wallets) as others,
+        both(database_url, engines.new_database(), tmp_path, **others) as shop,
+    ):
+        status, order = await shop.place(await shop.product_made("Tea"), KEY, ("Prefer", "wait=20"))
+        assert (status, order["status"]) == (201, "CONFIRMED")
+        response, problem = await shop.order.ask(
+            "POST", f"/orders/{order['order_id']}/cancel", None, CUSTOMER
+        )
+        assert (response.status, problem["type"].rpartition(":")[2]) == (409, "order-confirmed")
+    assert [type(each).__name__ for each in stock.asked + wallets.asked] == [
+        "ReserveRequest",
+        "CommitRequest",
+        "ChargeRequest",
+    ]
 
 
 async def test_copies_follow_the_catalogue(shop_on_a_bus: Shop) -> None:
@@ -230,9 +263,7 @@ async def test_one_key_places_one_order(shop: Shop, database_url: Secret) -> Non
 
 async def test_without_anybody_else_it_runs_and_says_what_is_missing(tmp_path: Path) -> None:
     nowhere = Secret("postgresql://order:hunter2@127.0.0.1:1/order")
-    key = "k1:" + "A" * 43
-    settings = {"PRODUCT_RPC_ADDRESSES": "127.0.0.1:1", identity_key_setting(NAME, PRODUCT): key}
-    async with running(NAME, main, nowhere, tmp_path, **settings) as service:
+    async with running(NAME, main, nowhere, tmp_path, **NOBODY) as service:
         said = await service.until_ready(503)
         assert said["failures"].keys() == {"database"}
         assert "refused" in said["failures"]["database"]
@@ -241,12 +272,24 @@ async def test_without_anybody_else_it_runs_and_says_what_is_missing(tmp_path: P
         assert (refused.status, problem["status"]) == (503, 503)
 
 
-async def test_what_its_way_to_the_catalogue_needs_is_asked_for_by_name(tmp_path: Path) -> None:
-    settings = {
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"IDENTITY_KEY_ORDER_PRODUCT": ""}, "IDENTITY_KEY_ORDER_PRODUCT"),
+        ({"IDENTITY_KEY_ORDER_INVENTORY": ""}, "IDENTITY_KEY_ORDER_INVENTORY"),
+        ({"IDENTITY_KEY_ORDER_PAYMENT": ""}, "IDENTITY_KEY_ORDER_PAYMENT"),
+        ({"SAGA_LEASE_SECONDS": "soon"}, "SAGA_LEASE_SECONDS"),
+        ({"SAGA_LEASE_SECONDS": "2.9"}, "SAGA_LEASE_SECONDS"),
+    ],
+)
+async def test_what_is_missing_or_wrong_is_named(
+    tmp_path: Path, settings: dict[str, str], named: str
+) -> None:
+    own = {
         "PLAINSTACK_HOME": str(tmp_path),
         "DATABASE_URL_ORDER": "postgresql://order@127.0.0.1:1/order",
         "EVENTS_URL": NO_BUS,
     }
     keys = {identity_key_setting(each, NAME): "k1:" + "A" * 43 for each in callers(NAME)}
-    with pytest.raises(ConfigError, match="IDENTITY_KEY_ORDER_PRODUCT"):
-        await main(Environment(settings | keys))
+    with pytest.raises(ConfigError, match=named):
+        await main(Environment(own | NOBODY | keys | settings))

@@ -9,11 +9,12 @@ from shop.order.v1 import events_pb2 as messages
 
 from services.order.domain.orders import Order, OrderCancelled, OrderItem, OrderPlaced, OrderStatus
 from services.order.events import order_message
-from services.order.repository import PostgresOrderRepository
+from services.order.repository.orders import PostgresOrderRepository
 from shared.db.database import Database
 from shared.errors import Conflict
 from shared.events.envelope import unseal
 from shared.money import MAX_AMOUNT, Money
+from tests.services.databases import refusing_rows
 from tests.services.events import in_the_outbox
 from tests.services.order.conftest import MILK, NOON, TEA, orders_in
 
@@ -99,12 +100,11 @@ async def test_what_is_recorded_is_reported(repository: PostgresOrderRepository,
 async def test_what_cannot_be_reported_is_not_recorded(
     repository: PostgresOrderRepository, database: Database
 ) -> None:
-    await run(database, "DELETE FROM outbox")
-    await run(database, "ALTER TABLE outbox ADD CHECK (key = '')")
-    with pytest.raises(psycopg.errors.CheckViolation):
-        await repository.record(OrderCancelled(CANCELLED))
-    with pytest.raises(psycopg.errors.CheckViolation):
-        await repository.record(OrderPlaced(replace(ORDER, order_id=UUID(int=2))))
+    async with refusing_rows(database, "outbox"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await repository.record(OrderCancelled(CANCELLED))
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await repository.record(OrderPlaced(replace(ORDER, order_id=UUID(int=2))))
     assert await repository.page(None, None, 10) == [ORDER]
 
 

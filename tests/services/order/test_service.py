@@ -8,24 +8,30 @@ from uuid import UUID
 import pytest
 
 from services.order.domain.articles import Article
+from services.order.domain.fulfilment import SagaRepository
 from services.order.domain.orders import (
     Asker,
     Basket,
     Order,
-    OrderCancelled,
+    OrderConfirmed,
     OrderItem,
     OrderPlaced,
     OrderRepository,
     OrderStatus,
     WantedItem,
 )
-from services.order.service import NAMES_SECONDS, PRICES_SECONDS, Names, OrderService
+from services.order.saga import ORDER_SAGA
+from services.order.service.orchestrator import Orchestrator
+from services.order.service.orders import NAMES_SECONDS, PRICES_SECONDS, Names, OrderService
 from shared.errors import Conflict, DeadlineExceeded, Invalid, NotFound, Unavailable
 from shared.money import MAX_AMOUNT, Money
 from shared.rules import Rule
+from shared.saga import Entry, Outcome
 from tests.services.order.conftest import MILK, NOON, OLD, TEA, UNKNOWN
 from tests.services.order.fake_catalogue import FakeCatalogue
-from tests.services.order.memory_repository import MemoryOrderRepository
+from tests.services.order.fake_participants import FakeParticipants
+from tests.services.order.memory_repository import MemoryOrderRepository, MemorySagaRepository
+from tests.services.order.place import LEASE_SECONDS, WAIT_SECONDS, at_work
 
 ALICE, BOB, ADMIN = Asker(UUID(int=0xA)), Asker(UUID(int=0xB)), Asker(UUID(int=0xAD), is_admin=True)
 MILK_AND_TEA = (WantedItem(MILK.product_id, 1), WantedItem(TEA.product_id, 2))
@@ -74,14 +80,14 @@ async def test_the_largest_order_is_kept_as_it_is(orders: OrderService, catalogu
 async def test_a_draft_is_no_order_yet(orders: OrderService) -> None:
     draft = await orders.draft(basket())
     with pytest.raises(NotFound):
-        await orders.get(draft.order.order_id, ALICE)
+        await orders.get(draft.order_id, ALICE)
     assert (await orders.browse(ADMIN)).items == []
 
 
 async def test_a_taken_identifier_is_a_conflict(orders: OrderService) -> None:
-    await orders.place(OrderPlaced(an_order(1)))
+    await orders.place(an_order(1))
     with pytest.raises(Conflict):
-        await orders.place(OrderPlaced(an_order(1, BOB)))
+        await orders.place(an_order(1, BOB))
     assert await orders.get(UUID(int=1), ALICE) == an_order(1)
 
 
@@ -182,7 +188,7 @@ async def test_others_orders_are_not_found(orders: OrderService) -> None:
 
 async def test_users_see_their_own_orders_and_admins_all(orders: OrderService) -> None:
     for number, by in enumerate([ALICE, BOB, ALICE, ADMIN], start=1):
-        await orders.place(OrderPlaced(an_order(number, by)))
+        await orders.place(an_order(number, by))
 
     async def seen(by: Asker) -> list[int]:
         return [each.order_id.int for each in (await orders.browse(by)).items]
@@ -196,10 +202,10 @@ async def test_users_see_their_own_orders_and_admins_all(orders: OrderService) -
 @pytest.mark.parametrize("by", [ALICE, ADMIN], ids=["owner", "admin"])
 async def test_pages_follow_each_other_newest_first(orders: OrderService, by: Asker) -> None:
     for number in range(1, 8):
-        await orders.place(OrderPlaced(an_order(number)))
+        await orders.place(an_order(number))
     first = await orders.browse(by, limit=3)
     assert list(first.items) == [an_order(number) for number in (7, 6, 5)]
-    await orders.place(OrderPlaced(an_order(100)))  # does not move what follows
+    await orders.place(an_order(100))  # does not move what follows
     second = await orders.browse(by, first.next, 3)
     assert list(second.items) == [an_order(number) for number in (4, 3, 2)]
     last = await orders.browse(by, second.next, 3)
@@ -209,20 +215,23 @@ async def test_pages_follow_each_other_newest_first(orders: OrderService, by: As
 
 async def test_a_full_last_page_has_no_next(orders: OrderService) -> None:
     for number in (1, 2):
-        await orders.place(OrderPlaced(an_order(number)))
+        await orders.place(an_order(number))
     assert (await orders.browse(ALICE, limit=2)).next is None
 
 
 async def test_a_list_asks_nobody_for_names(orders: OrderService, catalogue: FakeCatalogue) -> None:
-    await orders.place(OrderPlaced(an_order(1)))
+    await orders.place(an_order(1))
     await orders.browse(ALICE)
     assert catalogue.asked == []
 
 
-async def test_cancelling_twice_is_cancelling_once(orders: OrderService) -> None:
+async def test_cancelling_twice_is_cancelling_once(orders: OrderService, orchestrator: Orchestrator) -> None:
     placed = await ordered(orders)
-    cancelled = await orders.cancel(placed.order_id, ALICE)
-    assert cancelled == replace(placed, status=OrderStatus.CANCELLED, reason="requested", version=2)
+    for _ in range(2):
+        assert await orders.cancel(placed.order_id, ALICE) == placed  # not all has been undone yet
+    cancelled = replace(placed, status=OrderStatus.CANCELLED, reason="requested", version=2)
+    async with at_work(orchestrator):
+        assert await orders.settled(placed, WAIT_SECONDS) == cancelled
     assert await orders.cancel(placed.order_id, ALICE) == cancelled
     assert await orders.get(placed.order_id, ALICE) == cancelled
 
@@ -237,9 +246,13 @@ async def test_nobody_else_cancels_an_order(orders: OrderService, asker: Asker) 
     assert await orders.get(placed.order_id, ALICE) == placed
 
 
-async def test_it_is_too_late_to_cancel_what_is_confirmed(orders: OrderService) -> None:
-    confirmed = an_order(1, status=OrderStatus.CONFIRMED)
-    await orders.place(OrderPlaced(confirmed))
+async def test_it_is_too_late_to_cancel_what_is_confirmed(
+    orders: OrderService, orchestrator: Orchestrator
+) -> None:
+    placed = await ordered(orders)
+    async with at_work(orchestrator):
+        confirmed = await orders.settled(placed, WAIT_SECONDS)
+    assert confirmed == replace(placed, status=OrderStatus.CONFIRMED, version=2)
     with pytest.raises(Conflict) as refused:
         await orders.cancel(confirmed.order_id, ALICE)
     assert refused.value.code == "order-confirmed"
@@ -253,9 +266,7 @@ async def test_a_unit_of_work_is_all_or_nothing(orders: OrderService, repository
         async with repository.unit_of_work():
             order = await repository.hold(placed.order_id)
             assert order is not None
-            cancelled = order.cancel("requested")
-            assert cancelled is not None
-            await repository.record(cancelled)
+            await repository.record(order.cancel("requested"))
             await repository.record(OrderPlaced(an_order(1)))
             raise ZeroDivisionError
 
@@ -274,26 +285,27 @@ async def test_who_looks_at_an_order_to_change_it_waits_for_who_does_so_already(
         late = asyncio.create_task(orders.cancel(placed.order_id, ALICE))
         await asyncio.wait([late], timeout=0.1)  # time enough for what should not happen
         cancelled = order.cancel("out_of_stock")
-        assert cancelled is not None
         await repository.record(cancelled)
     assert await late == cancelled.order
-    assert await orders.get(placed.order_id, ALICE) == cancelled.order
 
 
 @pytest.mark.races
-async def test_of_many_that_cancel_at_once_one_does(orders: OrderService) -> None:
+async def test_of_many_that_cancel_at_once_one_does(orders: OrderService, sagas: SagaRepository) -> None:
     placed = await ordered(orders)
     answers = await asyncio.gather(*(orders.cancel(placed.order_id, ALICE) for _ in range(8)))
-    expected = replace(placed, status=OrderStatus.CANCELLED, reason="requested", version=2)
-    assert answers == [expected] * 8
-    assert await orders.get(placed.order_id, ALICE) == expected
+    assert answers == [placed] * 8
+    requested = Entry("reserve_stock", Outcome.ABANDONED, "requested")
+    assert await sagas.log_of(placed.order_id) == (Entry("place_order", Outcome.DONE), requested)
 
 
 async def test_each_write_records_what_has_happened(
     memory: MemoryOrderRepository, catalogue: FakeCatalogue, rules: Mapping[str, Rule]
 ) -> None:
-    orders = OrderService(memory, catalogue, rules, "KRW", lambda: NOON)
+    working = Orchestrator(
+        ORDER_SAGA, memory, MemorySagaRepository(memory), FakeParticipants().both, LEASE_SECONDS
+    )
+    orders = OrderService(memory, catalogue, working, rules, "KRW", lambda: NOON)
     placed = await ordered(orders)
-    cancelled = await orders.cancel(placed.order_id, ALICE)
-    await orders.cancel(placed.order_id, ALICE)
-    assert memory.events == [OrderPlaced(placed), OrderCancelled(cancelled)]
+    async with at_work(working):
+        confirmed = await orders.settled(placed, WAIT_SECONDS)
+    assert memory.memory.events == [OrderPlaced(placed), OrderConfirmed(confirmed)]

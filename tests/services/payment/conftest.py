@@ -6,12 +6,13 @@ import pytest
 
 from services.payment.domain.ledger import PaymentRepository
 from services.payment.domain.payments import amount_rules
-from services.payment.main import MIGRATIONS
+from services.payment.main import MIGRATIONS, NAME
 from services.payment.repository import PostgresPaymentRepository
 from services.payment.service import PaymentService
 from shared.config import Secret
 from shared.currency import CURRENCY_CODES
 from shared.db.database import Database
+from shared.events.outbox import Outbox
 from shared.rules import Rule
 from tests.engines import Engines
 from tests.services.databases import opened
@@ -36,7 +37,7 @@ def rules() -> Mapping[str, Rule]:
 def database_url(engines: Engines, used_database_url: Secret) -> Secret:
     """An empty database. Making one takes ten times as long as emptying one, which only a superuser can."""
     with superuser(engines, used_database_url) as connection, suppress(psycopg.errors.UndefinedTable):
-        connection.execute("TRUNCATE wallets, payments, movements, entries, idempotency_keys")
+        connection.execute("TRUNCATE wallets, payments, movements, entries, idempotency_keys, outbox")
     return used_database_url
 
 
@@ -44,6 +45,10 @@ def database_url(engines: Engines, used_database_url: Secret) -> Secret:
 async def database(database_url: Secret, is_race: bool) -> AsyncIterator[Database]:
     async with opened(database_url, MIGRATIONS, for_a_race=is_race) as database:
         yield database
+
+
+def payments_in(database: Database) -> PostgresPaymentRepository:
+    return PostgresPaymentRepository(database, Outbox(database, NAME))
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def repository(request: pytest.FixtureRequest) -> PaymentRepository:
     if request.param == "memory":
         kept: MemoryPaymentRepository = request.getfixturevalue("memory")
         return kept
-    return PostgresPaymentRepository(request.getfixturevalue("database"))
+    return payments_in(request.getfixturevalue("database"))
 
 
 @pytest.fixture

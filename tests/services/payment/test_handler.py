@@ -10,7 +10,6 @@ import pytest
 
 from services.payment.domain.payments import Charge, Deposit
 from services.payment.handler import wallet_routes
-from services.payment.repository import PostgresPaymentRepository
 from services.payment.service import PaymentService
 from shared.context import ANONYMOUS, Principal
 from shared.db.database import Database
@@ -28,6 +27,8 @@ from tests.services.asking import (
     problem_code,
     read,
 )
+from tests.services.events import in_the_outbox
+from tests.services.payment.conftest import payments_in
 
 PAYMENT = UUID("018cc251-f400-7000-8000-000000000001")
 
@@ -55,7 +56,7 @@ class Bank(Asking):
 
 @pytest.fixture
 def bank(database: Database, rules: Mapping[str, Rule]) -> Bank:
-    return Bank(PaymentService(PostgresPaymentRepository(database), "KRW", rules), database, rules)
+    return Bank(PaymentService(payments_in(database), "KRW", rules), database, rules)
 
 
 async def test_a_wallet_is_empty_at_first(bank: Bank) -> None:
@@ -199,8 +200,9 @@ class Overtaken(PaymentService):
 
 
 async def test_there_is_no_deposit_without_its_answer(database: Database, rules: Mapping[str, Rule]) -> None:
-    payments = Overtaken(PostgresPaymentRepository(database), "KRW", rules)
+    payments = Overtaken(payments_in(database), "KRW", rules)
     payments.database = database
     bank = Bank(payments, database, rules)
     assert (await bank.deposit(won(100))).status == 409
     assert await bank.get("/wallet") == {"balance": won(0)}
+    assert await in_the_outbox(database) == []

@@ -10,7 +10,6 @@ import pytest
 from services.payment.domain.ledger import TrialBalance
 from services.payment.domain.payments import Charge, amount_rules
 from services.payment.main import MIGRATIONS
-from services.payment.repository import PostgresPaymentRepository
 from services.payment.service import PaymentService
 from shared.config import Secret
 from shared.currency import CURRENCY_CODES
@@ -18,7 +17,7 @@ from shared.db.database import Database
 from shared.money import MAX_AMOUNT, Money
 from tests.engines import Engines
 from tests.services.databases import opened
-from tests.services.payment.conftest import superuser
+from tests.services.payment.conftest import payments_in, superuser
 
 ANN = UUID("018cc251-f400-7000-8000-0000000000a1")
 BOB = UUID("018cc251-f400-7000-8000-0000000000b1")
@@ -64,7 +63,7 @@ def role(ledger_url: Secret) -> Iterator[Query]:
 
 
 def service_over(database: Database) -> PaymentService:
-    return PaymentService(PostgresPaymentRepository(database), "KRW", amount_rules("KRW", CURRENCY_CODES))
+    return PaymentService(payments_in(database), "KRW", amount_rules("KRW", CURRENCY_CODES))
 
 
 def move(role: Query, kind: str, *entries: Entry, payment_id: UUID | None = None) -> None:

@@ -1,8 +1,9 @@
 """The whole service: real sockets, a real database, signed requests."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,10 +16,14 @@ from shop.payment.v1.payment_pb2_grpc import PaymentServiceStub
 from services.payment.main import NAME, main
 from shared.config import Secret
 from shared.context import Principal
-from shared.errors import ApplicationError, Conflict, Invalid
+from shared.errors import ApplicationError, Conflict, Invalid, Unavailable
+from shared.events.envelope import decode
+from shared.events.transports import open_bus
 from shared.http.client import ClientResponse
 from shared.rpc.channel import Channel
 from tests.services.running import RunningService, running
+from tests.shared.auth.valkey import Valkey
+from tests.waiting import eventually
 
 ANN = Principal(
     "018cc251-f400-7000-8000-0000000000a1", "session", "token", 2_000_000_000, frozenset({"customer"})
@@ -122,6 +127,39 @@ async def test_an_amount_must_be_given(service: RunningService) -> None:
         with pytest.raises(Invalid) as refused:
             await channel.call(PaymentServiceStub(channel.raw).Charge, request, seconds=PATIENCE_SECONDS)
     assert [each.field for each in refused.value.fields] == ["amount.amount", "amount.currency"]
+
+
+async def test_what_happens_while_the_bus_is_away_is_told_later(
+    database_url: Secret, tmp_path: Path, valkey: Valkey
+) -> None:
+    valkey.kill()
+    async with running(NAME, main, database_url, tmp_path, EVENTS_URL=valkey.url.value) as service:
+        await service.until_ready()
+        _, deposited = await deposit(service, 100)
+        async with service.channel("order") as channel:
+            assert await Order(channel).charge(PAYMENTS[0], 30) == "CHARGED"
+            assert await Order(channel).refund(PAYMENTS[0]) == "REFUNDED"
+        valkey.start()
+        expected = {
+            deposited["deposit_id"]: ["shop.payment.v1.WalletDeposited"],
+            PAYMENTS[0]: ["shop.payment.v1.PaymentCharged", "shop.payment.v1.PaymentRefunded"],
+        }
+
+        async def are_all_there() -> bool:
+            return await told(service) == expected
+
+        await eventually(are_all_there, seconds=30.0)
+
+
+async def told(service: RunningService) -> dict[str, list[str]]:
+    """The kinds of event on the bus, in their order for each subject; none while the bus is away."""
+    kinds = defaultdict[str, list[str]](list)
+    async with open_bus(service.environment) as bus:
+        with suppress(Unavailable):
+            async for message in bus.history(NAME):
+                event = decode(message.value)
+                kinds[event.subject].append(event.type)
+    return kinds
 
 
 @pytest.mark.races

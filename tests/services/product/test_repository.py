@@ -12,11 +12,12 @@ from services.product.domain import ProductArchived, ProductChange, ProductDetai
 from services.product.repository import PostgresProductRepository
 from services.product.service import ProductService
 from shared.db.database import Database
-from shared.db.statements import every, execute
+from shared.db.statements import every
 from shared.errors import Conflict
 from shared.events.envelope import Envelope, decode, unseal
 from shared.money import Money
 from shared.rules import Rule
+from tests.services.databases import refusing_rows
 
 CREATED = create_product(UUID(int=1), ProductDetails("Tea", "Green.", Money(9_800, "KRW")))
 TEA = CREATED.product
@@ -47,9 +48,9 @@ async def test_what_is_recorded_is_reported(database: Database, postgres: Postgr
 async def test_what_cannot_be_reported_is_not_recorded(
     database: Database, postgres: PostgresProductRepository
 ) -> None:
-    await execute(database, "ALTER TABLE outbox ADD CHECK (key = '')")
-    with pytest.raises(psycopg.errors.CheckViolation):
-        await postgres.record(CREATED)
+    async with refusing_rows(database, "outbox"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await postgres.record(CREATED)
     assert await postgres.get(TEA.product_id) is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from shared.config import CHECKOUT, Secret
 from shared.db.database import Database
 from tests.engines import Engines
-from tests.services.databases import empty, opened
+from tests.services.databases import emptied, opened
 
 EVENT_TABLES = ("0002_create_outbox", "0003_create_inbox")
 EFFECTS = "CREATE TABLE effects (number serial PRIMARY KEY, subject text NOT NULL, version bigint NOT NULL)"
@@ -25,16 +25,16 @@ def event_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def used_url(engines: Engines) -> Secret:
-    """One database for all tests of a module."""
+    """One database for all tests."""
     return engines.new_database()
 
 
 @pytest.fixture
-def url(used_url: Secret) -> Secret:
-    """An empty database."""
-    return empty(used_url)
+def url(engines: Engines, used_url: Secret) -> Secret:
+    """An empty database; its tables may be there already."""
+    return emptied(engines, used_url)
 
 
 @pytest.fixture

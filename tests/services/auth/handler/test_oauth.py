@@ -11,6 +11,7 @@ import pytest
 
 from shared.auth import jwt
 from shared.auth.revocation_mirror import RevocationMirror
+from shared.config import Secret
 from shared.ids import new_id
 from tests.engines import Engines
 from tests.services.auth.conftest import NOBODY, TOKENS, Answer, AuthServer, auth_server
@@ -342,8 +343,8 @@ async def test_a_gateway_refuses_the_token_and_no_other(
         assert not gateway.refuses(other)
 
 
-async def test_without_an_acknowledgement_nothing_is_promised(engines: Engines, valkey: Valkey) -> None:
-    async with auth_server(engines.new_database(), valkey.url) as auth:
+async def test_without_an_acknowledgement_nothing_is_promised(database_url: Secret, valkey: Valkey) -> None:
+    async with auth_server(database_url, valkey.url) as auth:
         warehouse = await ResourceServer.register(auth)
         tokens = (await logged_in(auth)).document
         valkey.kill()

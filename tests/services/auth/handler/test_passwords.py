@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.config import Secret
 from shared.context import Principal
 from tests.engines import Engines
 from tests.services.auth.conftest import PASSWORD, Answer, AuthServer, auth_server
@@ -90,9 +91,9 @@ async def test_a_wrong_current_password_is_told_as_a_bad_field(auth: AuthServer)
     assert (await auth.log_in()).status == 200
 
 
-async def test_guessing_the_current_password_is_slowed_down(engines: Engines) -> None:
+async def test_guessing_the_current_password_is_slowed_down(engines: Engines, database_url: Secret) -> None:
     settings = {"LOGIN_FREE_FAILURES_ACCOUNT": "3", "LOGIN_LOCK_SECONDS": "60"}
-    async with auth_server(engines.new_database(), engines.redis_url, **settings) as auth:
+    async with auth_server(database_url, engines.redis_url, **settings) as auth:
         await auth.sign_up()
         principal, _ = await log_in(auth)
         answers = [await change(auth, principal, current="something else") for _ in range(6)]
@@ -102,10 +103,8 @@ async def test_guessing_the_current_password_is_slowed_down(engines: Engines) ->
         assert (await change(auth, principal)).status == 429
 
 
-async def test_success_forgets_the_failures(engines: Engines) -> None:
-    async with auth_server(
-        engines.new_database(), engines.redis_url, LOGIN_FREE_FAILURES_ACCOUNT="3"
-    ) as auth:
+async def test_success_forgets_the_failures(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url, LOGIN_FREE_FAILURES_ACCOUNT="3") as auth:
         await auth.sign_up()
         principal, _ = await log_in(auth)
         for current, new in ((PASSWORD, NEW), (NEW, PASSWORD)) * 2:
@@ -156,10 +155,10 @@ async def test_a_change_is_written_down_without_the_passwords(auth: AuthServer) 
 
 
 async def test_without_the_store_it_is_changed_but_not_said_to_be_done(
-    engines: Engines, valkey: Valkey
+    database_url: Secret, valkey: Valkey
 ) -> None:
     """The database comes first; what the gateways have not heard of is sent to them later."""
-    async with auth_server(engines.new_database(), valkey.url) as auth:
+    async with auth_server(database_url, valkey.url) as auth:
         await auth.sign_up()
         mine, _ = await log_in(auth)
         await log_in(auth)

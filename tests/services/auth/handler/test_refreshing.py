@@ -6,6 +6,7 @@ import pytest
 
 from shared.auth import jwt
 from shared.auth.jwk import ALGORITHMS
+from shared.config import Secret
 from tests.engines import Engines
 from tests.services.auth.conftest import TOKENS, AuthServer, auth_server, problem
 
@@ -64,9 +65,11 @@ async def test_reuse_after_the_grace_ends_the_session(auth: AuthServer) -> None:
     assert await auth.query("SELECT count(*) FROM sessions WHERE ended_at IS NULL") == [(0,)]
 
 
-async def test_an_idle_session_expires_and_a_used_one_ends_some_day(engines: Engines) -> None:
+async def test_an_idle_session_expires_and_a_used_one_ends_some_day(
+    engines: Engines, database_url: Secret
+) -> None:
     lifetimes = {"SESSION_IDLE_SECONDS": "300", "SESSION_SECONDS": "400"}
-    async with auth_server(engines.new_database(), engines.redis_url, **lifetimes) as auth:
+    async with auth_server(database_url, engines.redis_url, **lifetimes) as auth:
         await auth.sign_up()
         tokens = await auth.log_in()
         assert tokens.document["expires_in"] == 300  # no longer than the session
@@ -79,9 +82,9 @@ async def test_an_idle_session_expires_and_a_used_one_ends_some_day(engines: Eng
         assert await auth.query("SELECT expires_at = ends_by FROM sessions") == [(True,)]
 
 
-async def test_no_access_token_outlives_its_session(engines: Engines) -> None:
+async def test_no_access_token_outlives_its_session(engines: Engines, database_url: Secret) -> None:
     """Neither the first one, nor that of a refresh, nor that of a lost answer which is given again."""
-    async with auth_server(engines.new_database(), engines.redis_url, SESSION_IDLE_SECONDS="60") as auth:
+    async with auth_server(database_url, engines.redis_url, SESSION_IDLE_SECONDS="60") as auth:
         await auth.sign_up()
         first = await auth.log_in()
         next_one = await auth.refresh(first.document["refresh_token"])

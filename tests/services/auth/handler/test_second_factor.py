@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from services.auth.domain.audit import Event
-from shared.config import ConfigError
+from shared.config import ConfigError, Secret
 from shared.context import Principal
 from shared.ids import new_id
 from tests.engines import Engines
@@ -45,15 +45,15 @@ async def test_enrolling_gives_a_secret_for_the_phone(auth: AuthServer) -> None:
     assert parse_qs(uri.query) == {"secret": [answer.document["secret"]], "issuer": ["Plainstack"]}
 
 
-async def test_the_issuer_can_be_set(engines: Engines) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, TOTP_ISSUER="My Shop") as auth:
+async def test_the_issuer_can_be_set(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url, TOTP_ISSUER="My Shop") as auth:
         uri = (await (await owner(auth)).enrol()).document["otpauth_uri"]
         assert parse_qs(urlsplit(uri).query)["issuer"] == ["My Shop"]
 
 
-async def test_an_issuer_that_apps_would_cut_off_is_refused(engines: Engines) -> None:
+async def test_an_issuer_that_apps_would_cut_off_is_refused(engines: Engines, database_url: Secret) -> None:
     with pytest.raises(ConfigError, match="TOTP_ISSUER"):
-        async with auth_server(engines.new_database(), engines.redis_url, TOTP_ISSUER="my:shop"):
+        async with auth_server(database_url, engines.redis_url, TOTP_ISSUER="my:shop"):
             pass
 
 
@@ -271,8 +271,8 @@ async def test_an_operator_takes_it_off(auth: AuthServer) -> None:
 # Guessing
 
 
-async def test_guessing_codes_while_logged_in_is_slowed_down(engines: Engines) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+async def test_guessing_codes_while_logged_in_is_slowed_down(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice, recovery_codes = await enrolled(auth)
         answers = [await alice.disable(await alice.wrong_code()) for _ in range(5)]
         assert [answer.status for answer in answers] == [422, 422, 422, 429, 429]
@@ -282,8 +282,10 @@ async def test_guessing_codes_while_logged_in_is_slowed_down(engines: Engines) -
         assert (await alice.disable(recovery_codes[0])).status == 204
 
 
-async def test_guessing_codes_at_a_confirmation_is_slowed_down(engines: Engines) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+async def test_guessing_codes_at_a_confirmation_is_slowed_down(
+    engines: Engines, database_url: Secret
+) -> None:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice = await owner(auth)
         await alice.enrol()
         answers = [await alice.confirm(await alice.wrong_code()) for _ in range(4)]
@@ -292,10 +294,10 @@ async def test_guessing_codes_at_a_confirmation_is_slowed_down(engines: Engines)
 
 @pytest.mark.parametrize("between", [None, "", "999"])
 async def test_the_right_password_does_not_give_endless_guesses_of_the_code(
-    engines: Engines, between: str | None
+    engines: Engines, database_url: Secret, between: str | None
 ) -> None:
     """Whoever knows the password may leave the code out as often as they like: it resets nothing."""
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice, recovery_codes = await enrolled(auth)
         statuses = []
         for _ in range(3):
@@ -308,24 +310,26 @@ async def test_the_right_password_does_not_give_endless_guesses_of_the_code(
         assert (await alice.log_in(recovery_codes[0])).status == 200
 
 
-async def test_where_there_is_nothing_to_guess_at_nothing_is_counted(engines: Engines) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+async def test_where_there_is_nothing_to_guess_at_nothing_is_counted(
+    engines: Engines, database_url: Secret
+) -> None:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice = await owner(auth)
         assert [(await alice.confirm("123456")).status for _ in range(5)] == [404] * 5
         assert [(await alice.disable("123456")).status for _ in range(5)] == [404] * 5
 
 
-async def test_a_code_that_was_left_out_is_no_guess(engines: Engines) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+async def test_a_code_that_was_left_out_is_no_guess(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice, recovery_codes = await enrolled(auth)
         for _ in range(5):
             assert problem(await alice.log_in()) == "second-factor-required"
         assert (await alice.log_in(recovery_codes[0])).status == 200
 
 
-async def test_neither_factor_gives_new_guesses_at_the_other(engines: Engines) -> None:
+async def test_neither_factor_gives_new_guesses_at_the_other(engines: Engines, database_url: Secret) -> None:
     """For a thief who is logged in: no password change, and no phone of his own, resets what was counted."""
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice, recovery_codes = await enrolled(auth)
         session = auth.claims(await alice.log_in(recovery_codes[0])).principal
         change = {"current_password": PASSWORD, "new_password": "another horse battery"}

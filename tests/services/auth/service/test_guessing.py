@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from services.auth.domain.audit import Event
 from services.auth.domain.guessing import Proof
 from services.auth.passwords import BcryptPasswords
+from shared.config import Secret
 from shared.errors import TooManyRequests
 from shared.ids import new_id
 from tests.engines import Engines
@@ -21,10 +22,10 @@ FREE = 3
 
 
 @pytest.fixture
-async def strict(engines: Engines) -> AsyncIterator[AuthServer]:
+async def strict(engines: Engines, database_url: Secret) -> AsyncIterator[AuthServer]:
     """An auth server that locks an account after three failures, an address after six, for a minute."""
     async with auth_server(
-        engines.new_database(),
+        database_url,
         engines.redis_url,
         LOGIN_FREE_FAILURES_ACCOUNT=str(FREE),
         LOGIN_FREE_FAILURES_ADDRESS=str(2 * FREE),

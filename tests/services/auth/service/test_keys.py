@@ -11,6 +11,7 @@ from services.auth.key_maker import SealingKeyMaker
 from services.auth.service.keys import KeyService
 from services.auth.signing_keys import PUBLISHED_AHEAD
 from shared.auth.revocation_mirror import RevocationMirror
+from shared.config import Secret
 from shared.errors import Conflict, NotFound
 from tests.engines import Engines
 from tests.services.auth.conftest import AuthServer, auth_server
@@ -105,11 +106,12 @@ async def test_a_key_that_never_signed_leaves_at_once(auth: AuthServer, keys: Ke
     assert signing(auth) == new
 
 
-async def test_a_rotation_is_how_the_algorithm_is_changed_in_haste(engines: Engines) -> None:
-    url = engines.new_database()
-    async with auth_server(url, engines.redis_url) as before:
+async def test_a_rotation_is_how_the_algorithm_is_changed_in_haste(
+    engines: Engines, database_url: Secret
+) -> None:
+    async with auth_server(database_url, engines.redis_url) as before:
         old = signing(before)
-    async with auth_server(url, engines.redis_url, SIGNING_ALGORITHM="EdDSA") as auth:
+    async with auth_server(database_url, engines.redis_url, SIGNING_ALGORITHM="EdDSA") as auth:
         assert signing(auth) == old
         await auth.services.keys.rotate(at_once=True)
         await auth.services.key_supply.ensure()

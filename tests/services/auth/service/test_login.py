@@ -12,6 +12,7 @@ import pytest
 from services.auth.domain.audit import Event
 from services.auth.domain.passwords import Passwords
 from services.auth.passwords import BcryptPasswords
+from shared.config import Secret
 from tests.engines import Engines
 from tests.services.auth.conftest import PASSWORD, Answer, AuthServer, auth_server
 from tests.services.auth.phone import enrolled
@@ -94,6 +95,7 @@ async def two_failures(auth: AuthServer) -> None:
 )
 async def test_known_and_unknown_accounts_get_the_same_answer_after_the_same_work(
     engines: Engines,
+    database_url: Secret,
     monkeypatch: pytest.MonkeyPatch,
     before: Callable[[AuthServer], Awaitable[None]],
     password: str,
@@ -101,7 +103,7 @@ async def test_known_and_unknown_accounts_get_the_same_answer_after_the_same_wor
     statements: int,
     hashes: int,
 ) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         await auth.sign_up()
         await before(auth)
         with watched(monkeypatch) as known:
@@ -228,12 +230,11 @@ async def stored_hash(auth: AuthServer) -> str:
     return str((await auth.query("SELECT password_hash FROM users"))[0][0])
 
 
-async def test_a_login_renews_a_hash_of_a_lower_cost(engines: Engines) -> None:
-    url = engines.new_database()
-    async with auth_server(url, engines.redis_url) as cheap:
+async def test_a_login_renews_a_hash_of_a_lower_cost(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url) as cheap:
         await cheap.sign_up()
         assert (await stored_hash(cheap)).startswith("$2b$04$")
-    async with auth_server(url, engines.redis_url, BCRYPT_COST="5") as auth:
+    async with auth_server(database_url, engines.redis_url, BCRYPT_COST="5") as auth:
         await auth.log_in(password="wrong")
         assert (await stored_hash(auth)).startswith("$2b$04$")
         for _ in range(2):
@@ -245,12 +246,11 @@ async def test_a_login_renews_a_hash_of_a_lower_cost(engines: Engines) -> None:
 
 
 async def test_no_login_fails_for_want_of_a_new_hash(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: Engines, database_url: Secret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = engines.new_database()
-    async with auth_server(url, engines.redis_url) as cheap:
+    async with auth_server(database_url, engines.redis_url) as cheap:
         await cheap.sign_up()
-    async with auth_server(url, engines.redis_url, BCRYPT_COST="5") as auth:
+    async with auth_server(database_url, engines.redis_url, BCRYPT_COST="5") as auth:
         full = BcryptPasswords(5, at_once=0, waiting=0)
         monkeypatch.setattr(auth.services.login._passwords, "hash", full.hash)
         assert (await auth.log_in()).status == 200
@@ -271,8 +271,8 @@ async def test_half_a_login_is_neither_a_guess_nor_a_success(auth: AuthServer) -
     assert await reasons(auth) == ["wrong-password"]
 
 
-async def test_wrong_codes_are_guesses(engines: Engines) -> None:
-    async with auth_server(engines.new_database(), engines.redis_url, **STRICT) as auth:
+async def test_wrong_codes_are_guesses(engines: Engines, database_url: Secret) -> None:
+    async with auth_server(database_url, engines.redis_url, **STRICT) as auth:
         alice, _ = await enrolled(auth, ALICE)
         wrong = await alice.wrong_code()
         answers: list[Answer] = []

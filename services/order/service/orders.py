@@ -1,32 +1,32 @@
-"""What can be done with orders, and with our copies of the catalogue.
+"""What can be done with orders. What becomes of one by itself is in orchestrator.py."""
 
-Each write to an order reads as: find, decide, record.
-"""
-
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from services.order.domain.articles import Article, ArticleRepository, Catalogue
+from services.order.domain.articles import Catalogue
 from services.order.domain.orders import (
-    REQUESTED,
     Asker,
     Basket,
     Order,
-    OrderPlaced,
     OrderRepository,
+    OrderStatus,
+    draft_order,
     fields,
-    place_order,
     refuse_repeated_products,
 )
-from shared.errors import DeadlineExceeded, NotFound, Unavailable
-from shared.events.rebuilt import Rebuilt, rebuild_from
+from services.order.service.orchestrator import Orchestrator
+from shared import context
+from shared.errors import Conflict, DeadlineExceeded, NotFound, Unavailable
 from shared.ids import new_id
 from shared.paging import Page, page_of
 from shared.rules import Rule, check
 
 PRICES_SECONDS = 2.0  # without prices there is no order
+ANSWER_SECONDS = 0.5  # kept of a request's time, for whoever has waited
 NAMES_SECONDS = 0.5  # without today's names there are still our own
 
 
@@ -53,17 +53,19 @@ class OrderService:
         self,
         repository: OrderRepository,
         catalogue: Catalogue,
+        orchestrator: Orchestrator,
         rules: Mapping[str, Rule],
         currency: str,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._repository = repository
         self._catalogue = catalogue
+        self._orchestrator = orchestrator
         self._rules = rules
         self._currency = currency
         self._clock = clock
 
-    async def draft(self, basket: Basket) -> OrderPlaced:
+    async def draft(self, basket: Basket) -> Order:
         """An order of what is in `basket`, at the catalogue's names and prices; not placed yet.
 
         Raises Invalid, Conflict when the total is not the expected one, Unavailable without the catalogue.
@@ -72,12 +74,17 @@ class OrderService:
         refuse_repeated_products(basket.items)
         wanted = [item.product_id for item in basket.items]
         articles = await self._catalogue.articles(wanted, PRICES_SECONDS)
-        return place_order(new_id(), basket, articles, self._currency, self._clock())
+        return draft_order(new_id(), basket, articles, self._currency, self._clock())
 
-    async def place(self, draft: OrderPlaced) -> Order:
-        """From now on the order is there, and pending."""
-        await self._repository.record(draft)
-        return draft.order
+    async def place(self, draft: Order) -> Order:
+        """From now on the order is there, and pending: its saga has begun."""
+        return await self._orchestrator.begin(draft)
+
+    async def settled(self, order: Order, seconds: float) -> Order:
+        """The order once it is final; as it is after `seconds`, or when the request's time runs out."""
+        if order.is_final:
+            return order
+        return await self._orchestrator.wait(order.order_id, min(seconds, _time_left()))
 
     async def get(self, order_id: UUID, asker: Asker) -> Order:
         """The order. Raises NotFound, also for an order that is none of the asker's business."""
@@ -99,31 +106,25 @@ class OrderService:
         return page_of(found, limit, lambda order: order.order_id)
 
     async def cancel(self, order_id: UUID, asker: Asker) -> Order:
-        """The order, cancelled at its owner's request. Raises NotFound, Conflict when it is confirmed."""
+        """Call the order off for its owner, who gets what has been paid; cancelling twice is cancelling once.
+
+        Raises NotFound, Conflict when it is too late. It is CANCELLED only when all has been undone.
+        """
         async with self._repository.unit_of_work():
             order = await self._repository.hold(order_id)
             if order is None or not asker.owns(order):
                 raise NotFound("There is no such order of yours.")
-            cancelled = order.cancel(REQUESTED)
-            if cancelled is None:
-                return order
-            await self._repository.record(cancelled)
-            return cancelled.order
+            if order.status is OrderStatus.CONFIRMED:
+                raise Conflict("It is too late: the order is confirmed.", code="order-confirmed")
+            if order.status is OrderStatus.PENDING:
+                await self._orchestrator.call_off(order)
+            return order
 
 
-class CatalogueCopies:
-    """Our copies of the catalogue's articles. All raise Unavailable while the repository does."""
-
-    def __init__(self, articles: ArticleRepository) -> None:
-        self._articles = articles
-
-    async def keep(self, article: Article) -> bool:
-        """Have `article` as our copy, unless ours is newer. Whether anything is different from before."""
-        return await self._articles.keep(article)
-
-    async def rebuild(self, catalogue: Catalogue) -> Rebuilt:
-        """Compare all copies with `catalogue`, and mend those that are different. Raises Unavailable."""
-        return await rebuild_from(catalogue.every_article(), self._articles.keep)
+def _time_left() -> float:
+    """Seconds, less what the answer itself takes."""
+    deadline = context.deadline.get()
+    return math.inf if deadline is None else deadline - time.monotonic() - ANSWER_SECONDS
 
 
 def _visible(order: Order | None, asker: Asker) -> Order:

@@ -1,7 +1,4 @@
-"""Orders and articles in PostgreSQL: rows ↔ domain.
-
-What is recorded of orders is reported, in the same transaction.
-"""
+"""Orders in PostgreSQL. What is recorded of them is reported, in the same transaction."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +9,6 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.order.domain.articles import Article
 from services.order.domain.orders import Order, OrderEvent, OrderItem, OrderPlaced, OrderStatus
 from services.order.events import reports
 from shared.db.database import Database
@@ -47,18 +43,6 @@ _INSERT_ITEMS = """
 _UPDATE = """
     UPDATE orders SET (status, reason, version, changed_at) = (%s, %s, %s, now()) WHERE order_id = %s"""
 
-# Events and snapshots may come in any order, and each any number of times.
-_KEEP_ARTICLE = """
-    INSERT INTO articles (product_id, name, amount, currency, archived, version)
-    VALUES (%s, %s, %s, %s, %s, %s)
-    ON CONFLICT (product_id) DO UPDATE
-    SET (name, amount, currency, archived, version, changed_at)
-      = (excluded.name, excluded.amount, excluded.currency, excluded.archived, excluded.version, now())
-    WHERE articles.version <= excluded.version
-      AND (articles.name, articles.amount, articles.currency, articles.archived, articles.version)
-        IS DISTINCT FROM
-          (excluded.name, excluded.amount, excluded.currency, excluded.archived, excluded.version)"""
-
 
 class PostgresOrderRepository:
     """The domain's OrderRepository."""
@@ -87,7 +71,7 @@ class PostgresOrderRepository:
 
     async def record(self, event: OrderEvent) -> None:
         """Write the state that the event carries, then the report of it, while the row is locked."""
-        async with self._database.transaction():
+        async with self._database.transaction(type(event).__name__):
             if isinstance(event, OrderPlaced):
                 await self._insert(event.order)
             else:
@@ -114,19 +98,6 @@ class PostgresOrderRepository:
         for order_id, *columns in await every(self._database, _ITEMS, [[row[0] for row in rows]]):
             items[order_id].append(_item(columns))
         return [_order(row, items[row[0]]) for row in rows]
-
-
-class PostgresArticleRepository:
-    """The domain's ArticleRepository."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def keep(self, article: Article) -> bool:
-        """In one statement, so that of several that come at once the newest stays."""
-        price = (article.price.amount, article.price.currency)
-        values = [article.product_id, article.name, *price, article.archived, article.version]
-        return await execute(self._database, _KEEP_ARTICLE, values) == 1
 
 
 def _order(row: TupleRow, items: Sequence[OrderItem]) -> Order:
