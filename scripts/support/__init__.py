@@ -12,6 +12,8 @@ unprivileged   how root runs PostgreSQL, which refuses root
 roles          one database and one login role per service
 admin, seed    the operator's commands on services' data; `opened_database` is how they get there
 events         what waits, dead letters, repairs
+saga           what becomes of orders; `invariants` asks whether orders, money and goods add up
+load           many clients that order; `accounts` are whom they log in as
 settings       the environment together with a file .env
 secret_files   secrets, made once
 service_names  which services there are

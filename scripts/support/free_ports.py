@@ -3,14 +3,19 @@
 import os
 import random
 import socket
+import tempfile
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from scripts.support.failures import SetupError
+from scripts.support.locks import awaited
 from shared.config import LOOPBACK
 from shared.ports import OFFSETS
 
 LOWEST_BASE, HIGHEST_BASE, BASE_STEP = 10_000, 32_000, 100  # below the range of outgoing connections
 ATTEMPTS = 200
+STARTING_SECONDS = 60.0  # until whoever has chosen a base listens at its ports
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -28,13 +33,24 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port_base() -> int:
-    """A PORT_BASE whose ports are all free. Chosen at random, so that two test runs seldom meet."""
+    """A PORT_BASE whose ports are all free, and that nobody else has just chosen."""
     choose = random.Random(os.urandom(8))  # noqa: S311 - not a secret
-    for _ in range(ATTEMPTS):
-        base = choose.randrange(LOWEST_BASE, HIGHEST_BASE, BASE_STEP)
-        if all_free(base + offset for offset in OFFSETS.values()):
-            return base
+    chosen = Path(tempfile.gettempdir()) / f"plainstack-ports-{os.getuid()}"
+    with awaited(chosen / "lock"):
+        for _ in range(ATTEMPTS):
+            base = choose.randrange(LOWEST_BASE, HIGHEST_BASE, BASE_STEP)
+            if _is_old(chosen / str(base)) and all_free(base + offset for offset in OFFSETS.values()):
+                (chosen / str(base)).touch()
+                return base
     raise SetupError("found no hundred free ports in a row")
+
+
+def _is_old(choice: Path) -> bool:
+    """Whether it was made long ago, or never."""
+    try:
+        return time.time() - choice.stat().st_mtime > STARTING_SECONDS
+    except FileNotFoundError:
+        return True
 
 
 def all_free(ports: Iterable[int]) -> bool:

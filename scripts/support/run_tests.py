@@ -30,9 +30,9 @@ FOREIGN = (
 )
 FOREIGN_ENDINGS = tuple(f"{name.upper()}_URL" for name in OFFSETS)
 
-# Two at a time: most of it waits for processes. A file stays in one piece, for its tests may share a system.
+# Three at a time, also on two cores: much of it waits. A file stays whole, for its tests may share a system.
 # Files come in the order of tests/conftest.py: xdist's own, by number of tests, leaves the longest for last.
-WHOLE_SUITE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+WHOLE_SUITE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 RACES = ("-m", "races", "-v")  # -v names each, for whoever wants to know what is tried
 
 

@@ -19,8 +19,8 @@ def test_alone():
 """
 
 
-def test_the_whole_suite_runs_two_tests_at_a_time() -> None:
-    assert pytest_arguments([]) == ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+def test_the_whole_suite_runs_three_tests_at_a_time() -> None:
+    assert pytest_arguments([]) == ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def test_what_is_compiled_is_kept_whatever_the_shell_says(tmp_path: Path) -> None:
