@@ -43,7 +43,7 @@ from shared.saga import Entry, Outcome, Saga, State, pause_after
 
 # How often somebody who waits looks whether another process has brought the end; doubling.
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.25, 1.0
-MOST_WAITING = 64  # in one process: a gateway has 128 connections to it, and others want to be answered
+MOST_WAITING = 96  # in one process: a gateway has 128 connections to it, and others want to be answered
 STUCK_SECONDS = 30.0  # waiting for one answer; longer than anything takes that mends itself
 UPKEEP_SECONDS = 5.0
 TIMED_OUT, FAILED = "timed_out", "failed"  # the reasons of orders whose step was abandoned
