@@ -36,7 +36,7 @@ LEVELS = (1, 8, 32)  # clients
 WARM_UP = 50  # orders
 USERS = 32  # one each: nobody waits for another's wallet
 PATIENCE_SECONDS = 30.0
-BY_DESIGN = {"order": 3, "inventory": 2, "payment": 1}
+BY_DESIGN = {"order": 4, "inventory": 2, "payment": 1}
 
 
 @dataclass(frozen=True, slots=True)
