@@ -6,7 +6,8 @@
 file on disk (WAITAOF). The file is written in the order of the writes, so everything sent before is there,
 too. Both connections are made before anything is sent, and neither is ever made anew: the server of whom
 `confirm` speaks has not been restarted since, and so has lost nothing. With appendfsync everysec it takes up
-to a second; hence two connections, so that others can be sent meanwhile.
+to a second; hence two connections, so that others can be sent meanwhile. (Valkey 9.1.2 answers at once with
+everysec: what it has written to the file then survives its own death, but not that of the machine.)
 
 `tidy` drops what every group has handled, but nothing younger than KEPT_SECONDS.
 """
