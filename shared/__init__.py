@@ -20,6 +20,7 @@ duties          what a process does by itself, again and again
 http, db        HTTP/1.1 by hand; PostgreSQL with transactions and migrations
 auth            tokens, keys, revocations, signed internal identity
 events          between services: outbox, bus, inbox
+websocket       WebSockets: handshake, frames, all sockets of a process
 middleware      one concern a file, wrapped around handlers
 proxy           the reverse proxy: header rules, upstreams, forwarding
 rpc             gRPC between services

@@ -22,15 +22,23 @@ def spawn(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
     return task
 
 
-async def cancel(task: asyncio.Task[Any]) -> None:
-    """End `task` and wait until it has left; its own failure has been logged already.
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """End `tasks` and wait until all have left; their own failures have been logged already.
 
-    It is told again while it stays: until Python 3.12, `asyncio.wait_for` (which client libraries use) loses
-    a cancellation that comes in the instant its work completes (CPython issue 86296).
+    They are told again while they stay: until Python 3.12, `asyncio.wait_for` (which client libraries use)
+    loses a cancellation that comes in the instant its work completes (CPython issue 86296). For that reason
+    the caller may be told again, too, while it waits here: it is cancelled once all have left.
     """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+    interruption: asyncio.CancelledError | None = None
+    while staying := [task for task in tasks if not task.done()]:
+        for task in staying:
+            task.cancel()
+        try:
+            await asyncio.wait(staying, timeout=CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError as told:
+            interruption = told
+    if interruption is not None:
+        raise interruption
 
 
 @asynccontextmanager
@@ -49,8 +57,7 @@ async def together(*works: Coroutine[Any, Any, Any]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        for task in tasks:
-            await cancel(task)
+        await cancel(*tasks)
     for task in done:
         task.result()
 

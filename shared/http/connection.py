@@ -7,6 +7,7 @@ as the protocol does: head, body, answer.
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
@@ -14,8 +15,15 @@ from typing import cast
 from shared.errors import ApplicationError
 from shared.http.answer import Framing, answer_head, framing_of, interim_head
 from shared.http.body import LAST_CHUNK, MinimumRate, StreamBody, chunk
-from shared.http.head import END_OF_HEAD, BadMessage, RequestHead, parse_request_head, refuse_ambiguity
-from shared.http.messages import Fields, Handler, NoBody, Pieces, Request, Response
+from shared.http.head import (
+    END_OF_HEAD,
+    SWITCHING_PROTOCOLS,
+    BadMessage,
+    RequestHead,
+    parse_request_head,
+    refuse_ambiguity,
+)
+from shared.http.messages import Fields, Handler, NoBody, Pieces, Request, Response, Upgrade
 from shared.http.problems import HTTPError, problem
 from shared.http.stream import ConnectionGone, DeadlineReached, Stream
 from shared.ids import new_request_id
@@ -43,7 +51,7 @@ class ServerLimits:
     unread_body_bytes: int = 65_536  # read and dropped after the answer; with more left, closing is cheaper
     linger_seconds: float = 2.0  # how long a client may take to read our last words
     connections: int = 10_000  # in all: each needs a file descriptor and some 10 kB
-    connections_per_client: int = 2_000  # of one address: one client must not take them all
+    connections_per_client: int = 2_000  # that speak HTTP, of one address: it must not take them all
 
 
 class RequestBody(StreamBody):
@@ -83,20 +91,36 @@ class Connection:
     """Serves `stream` with `handler` until either side has had enough."""
 
     def __init__(
-        self, stream: Stream, handler: Handler, limits: ServerLimits, *, cancel_on_disconnect: bool
+        self,
+        stream: Stream,
+        handler: Handler,
+        limits: ServerLimits,
+        on_upgrade: Callable[[], None],
+        *,
+        cancel_on_disconnect: bool,
     ) -> None:
+        """`on_upgrade` is called when it is no HTTP connection any more."""
         self.stream = stream
         self._handler = handler
         self._limits = limits
+        self._on_upgrade = on_upgrade
         self._cancel_on_disconnect = cancel_on_disconnect
         self._is_idle = True
         self._is_stopping = False
+        self._upgrade: Upgrade | None = None
         self._body: RequestBody | None = None  # of the request that is being answered
+
+    @property
+    def is_upgraded(self) -> bool:
+        """Whether it speaks another protocol by now."""
+        return self._upgrade is not None
 
     def stop_when_idle(self) -> None:
         """Take no further request; what is being answered is finished."""
         self._is_stopping = True
-        if self._is_idle:
+        if self._upgrade is not None:
+            self._upgrade.leave()
+        elif self._is_idle:
             self.stream.close()
 
     async def serve(self) -> None:
@@ -105,6 +129,8 @@ class Connection:
         try:
             while await self._answer_next():
                 pass
+            if self._upgrade is not None:
+                await self._upgrade.serve(stream)
         except BadMessage as bad:
             refuse(stream, bad.status, bad.detail)
             await stream.linger(self._limits.linger_seconds)
@@ -127,6 +153,9 @@ class Connection:
         head = parse_request_head(raw)
         request = self._request(head)
         response = await self._respond(request)
+        if response.upgrade is not None:
+            self._switch(response, response.upgrade)
+            return False
         keep_alive = head.keep_alive and not self._is_stopping
         body = self._body  # not the request's: middleware may have put one of its own around it
         if body is None:
@@ -233,6 +262,15 @@ class Connection:
         except Exception:
             _log.exception("handler failed")
             return problem(_OUR_FAULT, request.id)
+
+    def _switch(self, response: Response, upgrade: Upgrade) -> None:
+        """The last words of HTTP. `serve` goes on with `upgrade` once the request has been let go of."""
+        self._upgrade = upgrade  # which is served in any case: it has something to clean up
+        self._on_upgrade()
+        self.stream.unwatch()
+        self.stream.write(interim_head(SWITCHING_PROTOCOLS, response.headers))
+        if self._is_stopping:
+            upgrade.leave()
 
     async def _send(self, response: Response, request: Request, keep_alive: bool) -> bool:
         """Send the answer. True when the connection can serve another request."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from shared.context import ANONYMOUS, Principal, Trace
+from shared.http.stream import Stream
 
 Fields = list[tuple[str, str]]
 
@@ -123,14 +124,28 @@ class Request:
         return self.target.partition("?")[0]
 
 
+class Upgrade(Protocol):
+    """The other protocol that a connection speaks after a 101 (RFC 9110 section 7.8)."""
+
+    async def serve(self, stream: Stream) -> None:
+        """Speak it, until the connection has ended. What has been read already stands in `stream.buffer`."""
+
+    def leave(self) -> None:
+        """The process is leaving: come to an end soon. Perhaps before `serve` is called."""
+
+
 @dataclass(slots=True)
 class Response:
-    """One final response. A streamed body is closed when it has been sent or given up."""
+    """One final response. A streamed body is closed when it has been sent or given up.
+
+    With an `upgrade`, which a 101 has and nothing else, the connection is no HTTP connection any more.
+    """
 
     status: int
     headers: Fields = field(default_factory=list)
     body: bytes | Pieces = b""
     reason: str = ""
+    upgrade: Upgrade | None = None
 
 
 # What only looks at the request, and not at its answer, may be a plain function that returns what the next

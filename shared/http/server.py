@@ -64,7 +64,11 @@ class Server:
             stream.close()
             return
         connection = Connection(
-            stream, self._handler, self._limits, cancel_on_disconnect=self._cancel_on_disconnect
+            stream,
+            self._handler,
+            self._limits,
+            lambda: self._forget_client(stream.peer),
+            cancel_on_disconnect=self._cancel_on_disconnect,
         )
         task = spawn(connection.serve(), f"connection from {stream.peer}")
         self._connections[task] = connection
@@ -73,11 +77,15 @@ class Server:
         task.add_done_callback(self._left)
 
     def _left(self, task: asyncio.Task[None]) -> None:
-        stream = self._connections.pop(task).stream
-        self._per_client[stream.peer] -= 1
-        if not self._per_client[stream.peer]:
-            del self._per_client[stream.peer]
+        connection = self._connections.pop(task)
+        if not connection.is_upgraded:
+            self._forget_client(connection.stream.peer)
         metrics.CONNECTIONS.dec()
+
+    def _forget_client(self, peer: str) -> None:
+        self._per_client[peer] -= 1
+        if not self._per_client[peer]:
+            del self._per_client[peer]
 
 
 @asynccontextmanager

@@ -85,7 +85,8 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send `data`, without waiting. What a lost connection cannot take is dropped."""
-        self.transport.write(data)
+        if self._failure is None and not self.transport.is_closing():  # otherwise uvloop raises RuntimeError
+            self.transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the peer has taken enough of what was written. Raises like `receive`."""

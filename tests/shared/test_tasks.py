@@ -1,9 +1,11 @@
 """Background tasks are kept, named, and their failures are seen."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
+from shared import tasks
 from shared.tasks import background, cancel, spawn, together
 
 
@@ -55,3 +57,24 @@ async def test_together_ends_when_all_have_ended_or_it_is_cancelled() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert ends == ["left", "left"]
+
+
+async def test_together_leaves_nobody_behind_who_lost_the_first_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.01)
+    ends: list[str] = []
+
+    async def lose_one() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ends.append("left")
+
+    async with background(together(lose_one(), lose_one()), "together") as task:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert ends == ["left", "left"]
+    assert task.cancelled()
