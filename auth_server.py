@@ -13,6 +13,7 @@ from services.auth.handler.passwords import PasswordHandler
 from services.auth.handler.routes import auth_routes
 from services.auth.handler.second_factor import SecondFactorHandler
 from services.auth.handler.sessions import SessionHandler
+from services.auth.handler.tickets import TicketHandler
 from services.auth.settings import AuthSettings, read_admin
 from services.auth.upkeep import FirstAdmin, cleaning, telling_the_gateways
 from services.auth.wiring import MIGRATIONS, NAME, AuthServices, opened_services
@@ -53,6 +54,7 @@ def routes(auth: AuthServices) -> list[Route]:
         SessionHandler(auth.login, auth.refreshing, auth.sessions),
         PasswordHandler(auth.passwords),
         SecondFactorHandler(auth.second_factor),
+        TicketHandler(auth.tickets, auth.ground.settings.ws_url),
         OAuthHandler(auth.clients, auth.inspection),
         KeyHandler(auth.key_ring, auth.ground.settings.tokens),
     )

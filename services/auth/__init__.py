@@ -14,6 +14,7 @@ signing_keys      the keys that sign them, shared through the database
 key_maker         makes those keys, and opens them
 sealing           encryption of what the database must not show
 revocations       from the database to the store, until it is there
+tickets           what lets somebody open a WebSocket, into the store
 upkeep            what it does by itself, for as long as it runs
 unix_time         the time as tokens tell it
 wiring            all of it, put together over one database

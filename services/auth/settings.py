@@ -12,7 +12,8 @@ from services.auth.revocations import REVOCATION_SLACK
 from services.auth.service.accounts import NewAccount
 from services.auth.signing_keys import PUBLISHED_AHEAD
 from shared.auth.settings import TokenSettings
-from shared.config import ConfigError, Environment, Secret
+from shared.config import LOOPBACK, ConfigError, Environment, Secret
+from shared.ports import port_of
 
 DAY = 86_400
 MAX_ISSUER_CHARACTERS = 64  # more than a phone shows
@@ -30,6 +31,8 @@ class AuthSettings:
     guessing: GuessingLimits
     bcrypt_cost: int
     totp_issuer: str
+    ws_url: str  # where a ticket is used
+    tickets_per_minute: int  # for each user: far above what a client needs that reconnects again and again
     redis_url: Secret
 
     @property
@@ -68,6 +71,8 @@ class AuthSettings:
             guessing=_guessing_limits(environment),
             bcrypt_cost=environment.integer("BCRYPT_COST", 12, minimum=4, maximum=16),
             totp_issuer=_totp_issuer(environment),
+            ws_url=_ws_url(environment),
+            tickets_per_minute=environment.integer("WS_TICKETS_PER_MINUTE", 60, minimum=1),
             redis_url=environment.redis_url(),
         )
 
@@ -105,6 +110,15 @@ def _totp_issuer(environment: Environment) -> str:
     if ":" in issuer:
         raise ConfigError("TOTP_ISSUER", "must not contain a colon")
     return issuer
+
+
+def _ws_url(environment: Environment) -> str:
+    """PUBLIC_WS_URL, to which `?ticket=…` is added."""
+    default = f"ws://{LOOPBACK}:{port_of('ws_gateway', environment.port_base)}/ws"
+    url = environment.url("PUBLIC_WS_URL", default, ("ws", "wss"))
+    if "?" in url or "#" in url:
+        raise ConfigError("PUBLIC_WS_URL", "must have neither a query nor a fragment")
+    return url
 
 
 def read_admin(environment: Environment) -> NewAccount | None:

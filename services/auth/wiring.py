@@ -9,6 +9,7 @@ from services.auth.common_passwords import common_passwords
 from services.auth.domain.audit import SERVER, Actor
 from services.auth.domain.passwords import PasswordPolicy, Passwords
 from services.auth.domain.revocations import Revocations
+from services.auth.domain.tickets import Tickets
 from services.auth.domain.users import UserRepositories
 from services.auth.one_time_codes import SealedOneTimeCodes
 from services.auth.passwords import BcryptPasswords
@@ -26,10 +27,13 @@ from services.auth.service.passwords import PasswordService
 from services.auth.service.refreshing import RefreshService
 from services.auth.service.second_factor import SecondFactorService
 from services.auth.service.sessions import SessionService
+from services.auth.service.tickets import TicketService
 from services.auth.settings import AuthSettings
 from services.auth.signing_keys import KeyRing
+from services.auth.tickets import StoredTickets
 from services.auth.tokens import SignedTokens
 from shared.auth.revocation_store import RevocationStore
+from shared.auth.tickets import TicketStore
 from shared.db.database import Database
 
 NAME = "auth"
@@ -46,6 +50,7 @@ class Ground:
     spreader: RevocationSpreader
     revocations: Revocations  # how a use case has gateways hear of its own: through the spreader
     passwords: Passwords
+    tickets: Tickets
 
     @property
     def users(self) -> UserRepositories:
@@ -66,6 +71,7 @@ class AuthServices:
         self.accounts, self.passwords, self.administration = _accounts(ground, self.guessing)
         self.login = _login(ground, tokens, self.guessing, self.second_factor)
         self.refreshing, self.sessions = _sessions(ground, tokens)
+        self.tickets = TicketService(self.stored.sessions, ground.tickets, settings.tickets_per_minute)
         self.clients, self.inspection = _clients(ground, tokens)
 
 
@@ -81,11 +87,14 @@ async def opened_services(
     `actor` is whom the audit table names where no request is being answered. `publishing` stands before the
     spreader where a use case tells of what it has revoked.
     """
-    async with RevocationStore(settings.redis_url) as store:
+    async with RevocationStore(settings.redis_url) as store, TicketStore(settings.redis_url) as tickets:
         with closing(BcryptPasswords(settings.bcrypt_cost)) as passwords:
             stored = Stored.in_database(database, settings.revocation_lifetime, settings.guessing, actor)
             spreader = RevocationSpreader(stored.revocations, store)
-            yield AuthServices(Ground(settings, stored, store, spreader, publishing(spreader), passwords))
+            revocations = publishing(spreader)
+            yield AuthServices(
+                Ground(settings, stored, store, spreader, revocations, passwords, StoredTickets(tickets))
+            )
 
 
 def _keys(ground: Ground) -> tuple[KeyRing, KeySupply, KeyService]:
@@ -126,7 +135,7 @@ def _login(
 def _sessions(ground: Ground, tokens: SignedTokens) -> tuple[RefreshService, SessionService]:
     sessions, audit, revocations = ground.stored.sessions, ground.stored.audit, ground.revocations
     return (
-        RefreshService(sessions, tokens, revocations, audit, ground.settings.sessions),
+        RefreshService(sessions, tokens, revocations, ground.tickets, audit, ground.settings.sessions),
         SessionService(sessions, revocations, audit),
     )
 

@@ -7,6 +7,7 @@ jwks               the keys of the auth server, kept fresh
 revocation_list    what ended early, and whether it concerns a token (pure)
 revocation_store   spreads revocations to every gateway: the auth server writes
 revocation_mirror  the store in a gateway's memory, asked at every request
+tickets            one-time tickets: the auth server issues them, WebSocket gateways redeem them
 identity           signed headers that tell a service who the gateway has let in
 settings           the settings that the issuer and the verifiers of tokens share
 """

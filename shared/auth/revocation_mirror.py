@@ -63,7 +63,8 @@ class RevocationMirror:
     """What the store at `url` says, in memory. An async context manager; entering it does not wait.
 
     `on_change` maps other keys of the store to what is called when one of them may have changed.
-    `clock` gives monotonic seconds, `wall_clock` Unix seconds.
+    `on_revoked` is called with every revocation that was not known before. `clock` gives monotonic seconds,
+    `wall_clock` Unix seconds.
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class RevocationMirror:
         *,
         stale_seconds: float = STALE_SECONDS,
         on_change: Mapping[str, Callable[[], None]] | None = None,
+        on_revoked: Callable[[Revocation], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._stale_seconds = stale_seconds
         self._on_change = dict(on_change or {})
+        self._on_revoked = on_revoked
         self._clock = clock
         self._wall_clock = wall_clock
         self._list = RevocationList()
@@ -194,6 +197,7 @@ class RevocationMirror:
         for entry in await self._read([key for key in keys if key.startswith(PREFIX)]):
             if self._list.add(entry):
                 self._time(entry)
+                self._on_revoked(entry)
         if any(key.startswith(MARKER_PREFIX) for key in keys):
             await self._load()
         for key in self._on_change.keys() & set(keys):
@@ -224,7 +228,8 @@ class RevocationMirror:
 
     async def _add(self, keys: Sequence[str]) -> None:
         for entry in await self._read(keys):
-            self._list.add(entry)
+            if self._list.add(entry):
+                self._on_revoked(entry)
 
     async def _read(self, keys: Sequence[str]) -> list[Revocation]:
         """What `keys` hold now; a key that is gone again takes nothing from us."""

@@ -112,6 +112,7 @@ GUESSING_LOCKS = Counter(
 GUESSES_REFUSED = Counter(
     "auth_guesses_refused", "Attempts refused because of such a lock", ["kind"], registry=None
 )
+WS_TICKETS_ISSUED = Counter("ws_tickets_issued", "One-time tickets for WebSockets", registry=None)
 PASSWORD_HASHES = Gauge("bcrypt_hashes_running", "Password hashes being computed", registry=None)
 PASSWORD_QUEUE = Gauge("bcrypt_queue", "Password hashes waiting for a core", registry=None)
 RPC_ANSWERED = Histogram(
@@ -177,6 +178,29 @@ SAGA_DURATION = Histogram(
 SAGAS_RUNNING = Gauge("sagas_running", "Sagas that have not ended, of all processes", registry=None)
 SAGAS_STUCK = Gauge("sagas_stuck", "Those of them that wait for one answer for too long", registry=None)
 SAGA_OLDEST = Gauge("sagas_oldest_seconds", "Age of the oldest that runs; 0 without any", registry=None)
+WS_CONNECTIONS = Gauge("ws_connections", "Open WebSockets", registry=None)
+WS_SUBSCRIPTIONS = Gauge("ws_subscriptions", "Rooms heard by them, all together", registry=None)
+WS_QUEUE = Gauge("ws_queue_bytes", "Sent and not yet taken by their readers, all together", registry=None)
+WS_MESSAGES_IN = Counter("ws_messages_in", "Messages from clients", registry=None)
+WS_MESSAGES_OUT = Counter("ws_messages_out", "Rooms' messages to clients, each receiver's", registry=None)
+WS_CLOSES = Counter(
+    "ws_closes",
+    "WebSockets that ended: our close code (4408: too slow), peer (it closed), lost",
+    ["code"],
+    registry=None,
+)
+WS_RECOVERIES = Counter(
+    "ws_recoveries",
+    "Pasts told to returning clients (recovered), or too long for that (refused); gaps in rooms filled (gap)",
+    ["kind"],
+    registry=None,
+)
+WS_REFUSED = Counter(
+    "ws_refused",
+    "Sockets refused before they were opened: handshake, origin, ticket, connections, revoked, unavailable",
+    ["reason"],
+    registry=None,
+)
 _exposed: set[Collector] = set()
 
 

@@ -59,6 +59,16 @@ def test_a_user_ends_a_session_of_another_device(gateway: Client, email: str) ->
     assert end(gateway, session_id, laptop).status == 204
 
 
+def test_a_session_gets_tickets_for_websockets_until_it_ends(gateway: Client, email: str) -> None:
+    token = log_in(gateway, email, "laptop")
+    answer = gateway.request("POST", "/ws/tickets", token=token)
+    assert (answer.status, answer.headers["Cache-Control"]) == (201, "no-store"), answer.body
+    assert answer.json["url"].endswith(f"/ws?ticket={answer.json['ticket']}")
+    assert gateway.post("/auth/logout", token=token).status == 204
+    assert gateway.request("POST", "/ws/tickets", token=token).status == 401
+    assert gateway.request("POST", "/ws/tickets").status == 401
+
+
 def test_an_operator_locks_an_account(system: System, gateway: Client, email: str) -> None:
     token = log_in(gateway, email, "laptop")
     locked = system.command("admin", "users", "lock", email, "--reason", "reported stolen")

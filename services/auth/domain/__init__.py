@@ -10,6 +10,7 @@ guessing       how many attempts are free, and for how long the next ones are re
 second_factor  what a login asks for after the password
 clients        which resource servers may ask about tokens
 standings      what is known of a token when they ask
+tickets        what a WebSocket is opened with
 users          accounts, passwords and sessions together
 audit          what is written down for later
 

@@ -6,6 +6,7 @@ from services.auth.handler.oauth import INTROSPECTION_PATH, REVOCATION_PATH, OAu
 from services.auth.handler.passwords import PasswordHandler
 from services.auth.handler.second_factor import SecondFactorHandler
 from services.auth.handler.sessions import SessionHandler
+from services.auth.handler.tickets import TicketHandler
 from shared.auth.jwks import JWKS_PATH
 from shared.http.routing import Route
 
@@ -15,6 +16,7 @@ def auth_routes(
     sessions: SessionHandler,
     passwords: PasswordHandler,
     second_factor: SecondFactorHandler,
+    tickets: TicketHandler,
     oauth: OAuthHandler,
     keys: KeyHandler,
 ) -> list[Route]:
@@ -31,6 +33,7 @@ def auth_routes(
         Route("POST", "/auth/totp", second_factor.enrol),
         Route("POST", "/auth/totp/confirm", second_factor.confirm),
         Route("DELETE", "/auth/totp", second_factor.disable),
+        Route("POST", "/ws/tickets", tickets.issue),
         Route("POST", INTROSPECTION_PATH, oauth.introspect),
         Route("POST", REVOCATION_PATH, oauth.revoke),
         Route("GET", JWKS_PATH, keys.jwks),

@@ -12,6 +12,7 @@ sessions        which there are, and how they end
 passwords       changing one
 second_factor   enrolling a phone, asking for its codes
 clients         which resource servers may ask about tokens
+tickets         who may open a WebSocket
 inspection      what a token is worth, and the end of one
 keys            the operator's part in the life of signing keys
 key_supply     the auth server's own: at every moment there is one to sign with

@@ -1,6 +1,7 @@
 """Who stays logged in."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +19,8 @@ from services.auth.domain.sessions import (
     Tokens,
     decide_refresh,
 )
-from shared.errors import Unauthenticated
+from services.auth.domain.tickets import Tickets
+from shared.errors import Unauthenticated, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class _Refreshed:
     """How a refresh ended: with tokens, or with a session that nobody may use any more, or with neither."""
 
     tokens: Tokens | None = None
+    prolonged: Session | None = None  # by a refresh that was the first with its token
     revocations: Sequence[Revocation] = ()
 
 
@@ -37,12 +40,14 @@ class RefreshService:
         repository: SessionRepository,
         tokens: TokenMaker,
         revocations: Revocations,
+        tickets: Tickets,
         audit: AuditLog,
         lifetimes: SessionLifetimes,
     ) -> None:
         self._repository = repository
         self._tokens = tokens
         self._revocations = revocations
+        self._tickets = tickets
         self._audit = audit
         self._lifetimes = lifetimes
 
@@ -57,6 +62,8 @@ class RefreshService:
         if outcome.tokens is None:
             await self._revocations.publish(outcome.revocations)
             raise _wrong_refresh_token()
+        if outcome.prolonged is not None:
+            await self._prolong_sockets(outcome.prolonged)
         return outcome.tokens
 
     async def _decide(self, session_id: UUID, presented: str) -> _Refreshed:
@@ -67,7 +74,7 @@ class RefreshService:
         token = await self._repository.find_refresh_token(session_id, self._tokens.digest(presented))
         match decide_refresh(session, token, now, self._lifetimes.grace):
             case Decision.ROTATE if token is not None:
-                return _Refreshed(await self._rotate(session, user, now, presented))
+                return await self._rotate(session, user, now, presented)
             case Decision.REPEAT if token is not None and token.sealed_successor is not None:
                 return _Refreshed(await self._repeat(session, user, now, presented, token.sealed_successor))
             case Decision.END:
@@ -75,7 +82,7 @@ class RefreshService:
             case _:
                 return _Refreshed()
 
-    async def _rotate(self, session: Session, user: User, now: datetime, presented: str) -> Tokens:
+    async def _rotate(self, session: Session, user: User, now: datetime, presented: str) -> _Refreshed:
         expires_at = min(now + self._lifetimes.idle, session.ends_by)
         session = replace(session, expires_at=expires_at)
         tokens = self._tokens.issue(user, session, now)
@@ -86,7 +93,7 @@ class RefreshService:
         )
         await self._repository.rotate(session, used, RefreshToken(self._tokens.digest(tokens.refresh_token)))
         await self._write(Event.REFRESHED, session)
-        return tokens
+        return _Refreshed(tokens, session)
 
     async def _repeat(
         self, session: Session, user: User, now: datetime, presented: str, sealed: bytes
@@ -99,6 +106,11 @@ class RefreshService:
         ended = await self._repository.end_session(session.session_id, session.user_id, reason)
         await self._write(Event.REFRESH_TOKEN_REUSED, session, session="ended")
         return () if ended is None else ended.revocations
+
+    async def _prolong_sockets(self, session: Session) -> None:
+        """A store that is away fails no refresh: the next one prolongs them too, long before they expire."""
+        with suppress(Unavailable):
+            await self._tickets.prolong(session)
 
     async def _write(self, event: Event, session: Session, /, **details: str) -> None:
         await self._audit.write(AuditEntry(event, session.user_id, session.session_id, details))

@@ -323,6 +323,40 @@ async def test_what_happens_while_the_link_is_down_is_loaded_afterwards(
         await eventually(opened.is_fresh)
 
 
+# Whoever is told of each
+
+
+async def test_each_revocation_is_told_of_once_also_when_all_are_loaded_again(
+    store: RevocationStore, valkey: Valkey
+) -> None:
+    told: list[str] = []
+    await store.write([session("before")])
+    await store.restore(nothing)
+    async with RevocationMirror(valkey.url, on_revoked=lambda each: told.append(each.name)) as opened:
+        await eventually(opened.is_fresh)
+        assert told == ["before"]
+        await store.write([session("pushed"), session("before", seconds=900)])
+        await eventually(lambda: told == ["before", "pushed"])
+        valkey.client.client_kill_filter(_type="pubsub")
+        await store.write([session("missed")])  # heard of, or found by the load that follows
+        await eventually(lambda: "missed" in told)
+        await store.restore(nothing)  # the marker has been written: everything is loaded once more
+        await store.write([session("last")])
+        await eventually(lambda: "last" in told)
+        assert told == ["before", "pushed", "missed", "last"]
+
+
+async def test_of_a_user_each_later_cut_off_is_told(store: RevocationStore, valkey: Valkey) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    told: list[int] = []
+    await store.restore(nothing)
+    async with RevocationMirror(valkey.url, on_revoked=lambda each: told.append(each.at_ms)) as opened:
+        await eventually(opened.is_fresh)
+        for at_ms in (now_ms, now_ms - 1000, now_ms, now_ms + 1000):
+            await store.write([Revocation(Kind.USER, "u", at_ms, now_ms + 600_000)])
+        await eventually(lambda: told == [now_ms, now_ms + 1000])
+
+
 # How long it takes, as /metrics tells
 
 
