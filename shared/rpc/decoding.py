@@ -7,7 +7,7 @@ from shared.errors import FieldError
 from shared.ids import parse_id
 from shared.rules import refuse
 
-MOST_IDS = 100  # in one field; what the contracts say
+MOST_IDS = 100  # in one field, unless the contract says otherwise
 
 
 def read_id(path: str, text: str) -> UUID:
@@ -15,10 +15,10 @@ def read_id(path: str, text: str) -> UUID:
     return _parse({path: text})[0]
 
 
-def read_ids(path: str, texts: Sequence[str]) -> list[UUID]:
-    """The UUIDs in the repeated field `path`, MOST_IDS at most. Raises Invalid, naming every bad one."""
-    if len(texts) > MOST_IDS:
-        refuse([FieldError(path, f"Must be at most {MOST_IDS}, not {len(texts)}")])
+def read_ids(path: str, texts: Sequence[str], most: int = MOST_IDS) -> list[UUID]:
+    """The UUIDs in the repeated field `path`, `most` of them. Raises Invalid, naming every bad one."""
+    if len(texts) > most:
+        refuse([FieldError(path, f"Must be at most {most}, not {len(texts)}")])
     return _parse({f"{path}[{number}]": text for number, text in enumerate(texts)})
 
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """What `statement` makes wrong in a database, with an order that has ended as `kind`; how it is told."""
+    """What `statement` makes wrong in a database, with an order that has ended as `kind`; how it is told.
+
+    The kind "talk" is a room in which something has been said.
+    """
 
     what: str
     kind: str
@@ -228,6 +231,34 @@ FAULTS = [
         "inventory",
         "DELETE FROM movements WHERE reservation_id = %(reservation)s",
         "reservation {reservation}: 2 of {product}",
+    ),
+    Fault(
+        "a room's messages",
+        "talk",
+        "chat",
+        "DELETE FROM messages WHERE room_id = %(room)s AND seq = 2",
+        "{room}: 2 messages, from 1 to 3, its last number is 3",
+    ),
+    Fault(
+        "a room's messages",
+        "talk",
+        "chat",
+        "UPDATE messages SET seq = 4 WHERE room_id = %(room)s AND seq = 1",
+        "{room}: 3 messages, from 2 to 4, its last number is 3",
+    ),
+    Fault(
+        "a room's messages",
+        "talk",
+        "chat",
+        "UPDATE rooms SET last_seq = 4 WHERE room_id = %(room)s",
+        "{room}: 3 messages, from 1 to 3, its last number is 4",
+    ),
+    Fault(
+        "a room's messages",
+        "talk",
+        "chat",
+        "DELETE FROM rooms WHERE room_id = %(room)s",
+        "{room}: 3 messages, from 1 to 3, its last number is ",
     ),
     Fault(
         "an event that has come",

@@ -1,4 +1,4 @@
-"""A shop in one process, on its own databases: order's orchestrator, with inventory and payment beside it.
+"""A shop in one process, on its own databases: order's orchestrator beside inventory, payment and chat.
 
 What it writes is what the services write. Its databases are named by settings, as those of real services are.
 """
@@ -9,6 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from services.chat.domain.messages import Draft
+from services.chat.domain.rooms import Asker
+from services.chat.repository.messages import PostgresMessageRepository
+from services.chat.repository.rooms import PostgresRoomRepository
+from services.chat.service.messages import MessageService
+from services.chat.service.rooms import RoomService
 from services.inventory.domain.outcomes import CommitOutcome, ReserveOutcome
 from services.inventory.domain.reservations import Item
 from services.inventory.repository import PostgresInventoryRepository
@@ -33,7 +39,7 @@ from shared.tasks import background
 from tests.engines import Engines
 from tests.services.databases import opened
 
-NAMES = ("order", "inventory", "payment", "product")
+NAMES = ("order", "inventory", "payment", "product", "chat")
 SECONDS = 20.0
 MOST = 100  # orders
 
@@ -74,7 +80,7 @@ class Neighbours:
 
 
 class SmallShop:
-    """What an admin and the users of a shop do."""
+    """What an admin and the users of a shop do, and what they say."""
 
     def __init__(self, databases: dict[str, Database], reserved_for: timedelta) -> None:
         self.databases = databases
@@ -82,6 +88,10 @@ class SmallShop:
         self.inventory = InventoryService(repository, reserved_for)
         wallets = PostgresPaymentRepository(databases["payment"], self._outbox("payment"))
         self.payment = PaymentService(wallets, "KRW", amount_rules("KRW", CURRENCY_CODES))
+        rooms = PostgresRoomRepository(databases["chat"], self._outbox("chat"))
+        self.rooms = RoomService(rooms)
+        messages = PostgresMessageRepository(databases["chat"], self._outbox("chat"))
+        self.messages = MessageService(rooms, messages)
         self.orders = PostgresOrderRepository(databases["order"], self._outbox("order"))
         neighbours = Neighbours(self.inventory, self.payment)
         self.orchestrator = Orchestrator(
@@ -98,6 +108,14 @@ class SmallShop:
         items = (OrderItem(product_id, "Tea", quantity, unit_price),)
         draft = Order(new_id(), user_id, items, Money(price * quantity, "KRW"), datetime.now(UTC))
         return (await self.orchestrator.begin(draft)).order_id
+
+    async def talk(self, user_id: UUID, messages: int) -> UUID:
+        """A room of the user's, in which so much has been said."""
+        room = await self.rooms.create(Asker(user_id), "Tea")
+        for number in range(messages):
+            draft = Draft(room.room_id, str(number), "Hello", "Ann")
+            await self.messages.post(Asker(user_id), draft)
+        return room.room_id
 
     async def call_off(self, order_id: UUID) -> None:
         """As its owner wishes."""

@@ -15,8 +15,8 @@ from scripts.support.invariants.findings import Finding
 from scripts.support.settings import read_settings
 
 EPILOG = """\
-Reads the databases of order, payment and inventory (and with --published of all that have an outbox), each
-with its service's own role, and changes nothing.
+Reads the databases of order, payment, inventory and chat (and with --published of all that have an outbox),
+each with its service's own role, and changes nothing.
 The services may be at work or not; PostgreSQL must run. Exit status: 0 when everything holds, 1 when
 something does not, 2 when that could not be found out."""
 SOUND, WRONG = 0, 1
@@ -25,7 +25,7 @@ SOUND, WRONG = 0, 1
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./scripts/check-invariants",
-        description="Checks that orders, money and goods add up.",
+        description="Checks that orders, money and goods add up, and no message of a room is missing.",
         epilog=EPILOG,
     )
     parser.add_argument(

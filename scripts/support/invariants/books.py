@@ -99,6 +99,19 @@ STOCK = (
     ),
 )
 
+CHAT = (
+    Line(
+        "a room's messages are numbered from 1 to its last number, without gaps",
+        "SELECT count(*) FROM rooms",
+        """
+        SELECT format('%s: %s messages, from %s to %s, its last number is %s',
+            room_id, count(seq), min(seq), max(seq), last_seq)
+        FROM rooms FULL JOIN messages USING (room_id)
+        GROUP BY room_id, last_seq
+        HAVING count(seq) IS DISTINCT FROM last_seq OR min(seq) <> 1 OR max(seq) <> last_seq""",
+    ),
+)
+
 TAKEN_IN = Line(
     "an event that has come is taken in, and not a dead letter",
     "SELECT (SELECT count(*) FROM inbox) + (SELECT count(*) FROM dead_letters)",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from scripts.support.events.services import consumers, publishers
-from scripts.support.invariants.books import LEDGER, PUBLISHED, STOCK, TAKEN_IN, Line, audited
+from scripts.support.invariants.books import CHAT, LEDGER, PUBLISHED, STOCK, TAKEN_IN, Line, audited
 from scripts.support.invariants.findings import Finding, Tally
 from scripts.support.invariants.purchases import Purchase, purchase_rules
 from scripts.support.invariants.readings import purchases
@@ -60,6 +60,8 @@ def check(environment: Environment, age: float = AGE_SECONDS, *, published: bool
             *audited(LEDGER, payment),
             *audited(STOCK, inventory),
         ]
+    with snapshot(environment, "chat") as chat:
+        findings += audited(CHAT, chat)
     findings += _everywhere(TAKEN_IN, consumers(), environment)
     if published:
         findings += _everywhere(PUBLISHED, publishers(), environment)
