@@ -1,15 +1,15 @@
-"""The processes of one system that listen somewhere: where each does, and where it says that it is ready."""
+"""The processes of one system that listen somewhere: where each does, and where it says that it is ready.
 
-from collections.abc import Iterable
+Where the gateway listens says a file of its own: procfile_parts.py.
+"""
+
 from dataclasses import dataclass
-from pathlib import Path
 
 from scripts.support.records import Records
 from scripts.support.service_names import embedded_services
 from shared.callers import rpc_callers
-from shared.config import CHECKOUT, LOOPBACK, Environment
-from shared.ports import OFFSETS, RPC_STEP, port_of
-from shared.proxy.config import Address, read_config
+from shared.config import LOOPBACK, Address, Environment
+from shared.ports import RPC_STEP, port_of
 
 ENGINES = ("postgres", "valkey", "kafka")
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - addresses to listen on, none that one connects to
@@ -37,10 +37,9 @@ class Part:
         return reachable(list(self.addresses.values())[-1])
 
 
-def parts_of(names: Iterable[str], environment: Environment) -> list[Part]:
-    """Those of the Procfile's processes that we know. ConfigError when the gateway's file is at fault."""
-    records = Records(environment.home)
-    return [Part(name, _addresses(name, environment), records) for name in names if name in OFFSETS]
+def part_of(name: str, environment: Environment) -> Part:
+    """The process that is called `name` in shared.ports; any but the gateway."""
+    return Part(name, _addresses(name, environment), Records(environment.home))
 
 
 def runs_here(name: str, environment: Environment) -> bool:
@@ -63,10 +62,12 @@ def reachable(address: Address) -> Address:
 
 
 def _addresses(name: str, environment: Environment) -> dict[str, Address]:
-    if name == "gateway":
-        path = environment.text("GATEWAY_CONFIG", str(CHECKOUT / "gateway.toml"))
-        config = read_config(Path(path), environment)
-        return {"gateway": config.listen, "gateway_admin": config.admin}
+    if name == "ws_gateway":
+        host = environment.text("BIND_HOST", LOOPBACK)
+        return {
+            "ws_gateway": Address(host, environment.port("ws_gateway")),
+            "ws_gateway_admin": Address(LOOPBACK, environment.port("ws_gateway_admin")),
+        }
     host = LOOPBACK if name in ENGINES else environment.text(f"{name.upper()}_BIND_HOST", LOOPBACK)
     port = port_of(name, environment.port_base)
     rpc = {f"{name}'s gRPC": Address(host, port + RPC_STEP)} if rpc_callers(name) else {}
