@@ -26,6 +26,8 @@ run_tests      pytest on ports and data of its own
 protos         the contract repository: checks, releases, generated sources
 rpc            the operator's calls to services
 new_service    writes a service of the shape that all have
-demo           a client, step by step, `demo_shop` its part in the shop; `conversation` prints it
+chat           a client that talks, in a terminal; `websocket_client` is the protocol below it
+demo           a client, step by step, `demo_shop` its part in the shop, `demo_chat` its part in a chat room;
+               `conversation` and `demo_sockets` print it
 failures       errors that are one line for the operator
 """

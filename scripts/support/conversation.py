@@ -24,7 +24,8 @@ SHOWN_ANSWER_HEADERS = ("Location", "ETag", "Preference-Applied", "Retry-After",
 SHOWN_ITEMS = 3  # of a list
 WIDTH = 108
 
-_SECRET_MEMBER = re.compile("password|secret|otpauth|recovery")
+_SECRET_MEMBER = re.compile("password|secret|otpauth|recovery|ticket")
+_TICKET_IN_URL = re.compile(r"(?<=ticket=)[\w-]+")
 _LONG_SECRET = re.compile(r"[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}")  # a JWT (RFC 7519)
 
 
@@ -166,7 +167,8 @@ def _abridged(value: object) -> object:
 
 
 def _shortened(text: str) -> str:
-    return _LONG_SECRET.sub(lambda found: f"{found[0][:8]}…({len(found[0])} characters)", text)
+    without_tickets = _TICKET_IN_URL.sub("…", text)
+    return _LONG_SECRET.sub(lambda found: f"{found[0][:8]}…({len(found[0])} characters)", without_tickets)
 
 
 def _indented(lines: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""`./scripts/demo`: one client's day. Sign up, log in on two devices, enrol a phone, work, shop, log out.
+"""`./scripts/demo`: one client's day. Sign up, log in twice, enrol a phone, work, shop, talk, log out.
 
 Every request and answer is printed; the first answer that breaks the contract ends it with status 1.
 """
@@ -12,7 +12,9 @@ import pyotp
 
 from scripts.support.accounts import admin_account
 from scripts.support.conversation import Conversation, Surprise, require
+from scripts.support.demo_chat import ChatDemo
 from scripts.support.demo_shop import ShopDemo
+from scripts.support.demo_sockets import Sockets
 from scripts.support.failures import exit_status
 from scripts.support.settings import read_settings
 from shared.config import Environment
@@ -43,7 +45,10 @@ class Demo:
         self._enrol_a_phone(tokens["access_token"])
         admin_token = self._admin_works()
         tokens = self._refresh(tokens["refresh_token"])
-        ShopDemo(self._gateway, tokens["access_token"], self._step).run(admin_token)
+        with Sockets() as sockets:
+            scene = (self._gateway, sockets, tokens["access_token"], self._step)
+            ShopDemo(*scene).run(admin_token)
+            ChatDemo(*scene).run()
         self._log_out(tokens)
         self._nobody_gets_around_the_gateway()
 
@@ -54,7 +59,7 @@ class Demo:
 
     def _sign_up(self) -> None:
         self._step("Sign up; an address can be taken only once")
-        account = {"email": self._email, "password": self._password, "display_name": "Demo"}
+        account = {"email": self._email, "password": self._password, "display_name": "Ada"}
         made = self._gateway.expect(201, "POST", "/auth/signup", account)
         require(made.member("email") == self._email, "the account has the address that was given")
         self._gateway.expect(409, "POST", "/auth/signup", account)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from scripts.support.conversation import Answer, Conversation, Surprise, require
+from scripts.support.demo_sockets import DemoSocket, Sockets
 
 KETTLE = {"name": "Demo kettle for sale", "price": {"amount": 25_000, "currency": "KRW"}}
 KETTLES = 5
@@ -19,8 +20,11 @@ OK, TOO_LATE = 200, 409
 class ShopDemo:
     """Continues the story of whoever has `token`; `step` announces what comes next."""
 
-    def __init__(self, gateway: Conversation, token: str, step: Callable[[str], None]) -> None:
+    def __init__(
+        self, gateway: Conversation, sockets: Sockets, token: str, step: Callable[[str], None]
+    ) -> None:
         self._gateway = gateway
+        self._sockets = sockets
         self._token = token
         self._step = step
 
@@ -61,15 +65,27 @@ class ShopDemo:
         self._gateway.expect(400, "POST", "/orders", wish, token=self._token)
 
     def _order(self, kettle: str) -> str:
+        self._step(
+            "Whoever has a WebSocket open hears on it what becomes of their orders: a ticket opens one"
+        )
+        socket = self._sockets.open("Ada", self._gateway, self._token)
         self._step("An order; we wait until it is decided. Asked again under its key, it is the same one")
         key = _key()
         placed, again = (self._place(kettle, 2, key) for _ in range(2))
         require(placed.member("status") == "CONFIRMED", "the order is confirmed")
         require(again.member("order_id") == placed.member("order_id"), "there is one order")
+        self._require_news(socket, placed.member("order_id"))
         self._step("It is paid, and the goods have left")
         self._require_stock(kettle, 3)
         self._require_money(50_000)
         return placed.header("Location")
+
+    def _require_news(self, socket: DemoSocket, order_id: str) -> None:
+        news = socket.hear("order")
+        while news["status"] == "PENDING":
+            news = socket.hear("order")
+        require((news["order_id"], news["status"]) == (order_id, "CONFIRMED"), "the socket says so, too")
+        socket.hang_up()
 
     def _want_too_much(self, kettle: str) -> None:
         self._step("More than the wallet holds: declined, and what was set aside is for sale again")

@@ -1,6 +1,7 @@
 """The demo tells the truth about a running system, and says so when there is none."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,9 +35,11 @@ def test_without_an_admins_password_it_makes_an_admin(system: System) -> None:
     assert "./scripts/admin create-admin demo-admin-" in done.stdout
 
 
-def test_it_shows_no_token_and_no_password(system: System, played: Finished) -> None:
+def test_it_shows_no_token_no_ticket_and_no_password(system: System, played: Finished) -> None:
     assert "eyJ" in played.stdout
     assert max(map(len, played.stdout.split())) < 120, "tokens are shortened"
+    assert "ticket=…" in played.stdout
+    assert not re.search(r"ticket=\w|ticket\": \"\w", played.stdout)
     assert system.variables["ADMIN_PASSWORD"] not in played.stdout
 
 
