@@ -9,6 +9,7 @@ from bench.gateway import measure_gateway
 from bench.guessing import measure_guessing
 from bench.logins import measure_logins
 from bench.orders import measure_orders
+from bench.websocket import measure_websocket
 from scripts.support.failures import exit_status
 from scripts.support.settings import read_settings
 
@@ -25,6 +26,8 @@ def main() -> int:
             return measure_events(arguments.count)
         case "orders":
             return measure_orders(arguments.count)
+        case "websocket":
+            return measure_websocket(arguments.connections, arguments.subscribers, arguments.seconds)
         case _:
             return measure_guessing(arguments.tries, read_settings())
 
@@ -49,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
 
     orders = names.add_parser("orders", help="how long an order takes, how many a second, how many flushes")
     orders.add_argument("--count", type=_count, default=300, help="orders by each number of clients (300)")
+
+    sockets = names.add_parser("websocket", help="sockets, round trips and one room beside `websockets`")
+    sockets.add_argument("--connections", type=_count, default=10_000, help="that say nothing (10000)")
+    sockets.add_argument("--subscribers", type=_count, default=2_000, help="of one room (2000)")
+    sockets.add_argument("--seconds", type=_count, default=4, help="how long each step takes (4)")
 
     guessing = names.add_parser("guessing", help="whether a refusal's time tells that an account exists")
     guessing.add_argument("--tries", type=_count, default=300, help="guesses at each kind of account (300)")
