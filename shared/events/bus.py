@@ -9,7 +9,7 @@ is sent again may return after later ones; the *first* time of each is always in
 
 **Groups share, broadcasts copy.** Of all processes that `consume` for one group, one handles a message; a
 group that begins late starts with the oldest message that there still is. Each process that listens to a
-`broadcast` gets every message from then on.
+`broadcast` gets every message from then on; when it was cut off and listens again, it goes on where it was.
 
 **Acknowledged after its effect.** A message counts as handled when `handle` has returned. A process that dies
 before that leaves it to the next.
@@ -21,7 +21,7 @@ the bus cannot be reached; whoever called it calls it again.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 PARTITIONS = 8  # of a topic: how many processes of a group can work at the same time
 
@@ -38,6 +38,10 @@ class Message:
 
 Handle = Callable[[Message], Awaitable[None]]
 Resumed = Callable[[], Awaitable[None]]
+
+# How far a listener has come, in the transport's own words; empty before its first time. Whoever listens
+# keeps it and hands it over again, without looking into it. It is good for one bus, within one process.
+Heard = dict[str, Any]
 
 
 class Publisher(Protocol):
@@ -68,11 +72,17 @@ class Bus(Protocol):
         What `handle` raises ends it; that message is not acknowledged.
         """
 
-    async def broadcast(self, topics: Sequence[str], handle: Handle, resumed: Resumed) -> None:
+    async def broadcast(
+        self, topics: Sequence[str], handle: Handle, resumed: Resumed, heard: Heard | None = None
+    ) -> None:
         """Hand every message that comes to `topics` from now on to `handle`, until cancelled.
 
-        `resumed` is called first, once nothing can be missed any more; whoever starts again asks their
-        sources there for what they may have missed.
+        Who listens again with the same `heard` goes on after the last message that was handled; one at which
+        `handle` was when it ended comes again. What the bus has lost or dropped meanwhile is passed over: who
+        had come further than the bus now reaches goes on from its end.
+
+        `resumed` is called first, once nothing that comes can be missed any more; whoever starts again asks
+        their sources there for what the bus may not have had.
         """
 
     def history(self, topic: str) -> AsyncIterator[Message]:

@@ -16,7 +16,7 @@ from kafka.producer.future import FutureRecordMetadata
 from shared.config import Secret
 from shared.errors import Unavailable
 from shared.events import kafka_consumer, kafka_topics
-from shared.events.bus import Handle, Message, Publisher, Resumed
+from shared.events.bus import Handle, Heard, Message, Publisher, Resumed
 from shared.events.kafka_client import ANSWER_SECONDS, RETRY_AFTER_SECONDS, Threaded, connected, milliseconds
 from shared.events.ownership import Ownership
 
@@ -38,9 +38,11 @@ class KafkaBus:
         """As Bus says."""
         await kafka_consumer.consume(self._url, group, topics, handle)
 
-    async def broadcast(self, topics: Sequence[str], handle: Handle, resumed: Resumed) -> None:
+    async def broadcast(
+        self, topics: Sequence[str], handle: Handle, resumed: Resumed, heard: Heard | None = None
+    ) -> None:
         """As Bus says."""
-        await kafka_consumer.broadcast(self._url, topics, handle, resumed)
+        await kafka_consumer.broadcast(self._url, topics, handle, resumed, {} if heard is None else heard)
 
     def history(self, topic: str) -> AsyncIterator[Message]:
         """As Bus says."""

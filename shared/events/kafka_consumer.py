@@ -13,7 +13,7 @@ nothing: the partition is another's already.
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from kafka.future import Future
 from shared.config import Secret
 from shared.crash_points import crash_points_around
 from shared.errors import Unavailable
-from shared.events.bus import Handle, Message, Resumed
+from shared.events.bus import Handle, Heard, Message, Resumed
 from shared.events.kafka_client import (
     ANSWER_SECONDS,
     CLOSE_SECONDS,
@@ -51,6 +51,8 @@ LEAVE_SECONDS = CLOSE_SECONDS / 2  # to commit, and as long to say goodbye
 # that comes anew has to wait SESSION_SECONDS, until Kafka takes the old one for dead.
 AWAY_SECONDS = 8.0
 
+Commit = Callable[[Done], Awaitable[Done]]  # returns what has been taken
+
 
 async def consume(url: Secret, group: str, topics: Sequence[str], handle: Handle) -> None:
     """As Bus.consume says."""
@@ -65,21 +67,39 @@ async def consume(url: Secret, group: str, topics: Sequence[str], handle: Handle
         "auto_offset_reset": "earliest",
     }
     async with _consumer(url, partial(_leave, lanes), **settings) as client:
+
+        async def commit(done: Done) -> Done:
+            with crash_points_around("acknowledge"):
+                return await client.call(_commit, done, COMMIT_SECONDS)
+
         names = [on_kafka(topic) for topic in topics]
         await client.call(KafkaConsumer.subscribe, names, listener=_Moves(client, lanes))
         async with lanes.opened():
-            await _receive(client, lanes, commits=True)
+            await _receive(client, lanes, commit)
 
 
-async def broadcast(url: Secret, topics: Sequence[str], handle: Handle, resumed: Resumed) -> None:
-    """As Bus.broadcast says. If Kafka has lost what comes next, that is Unavailable: it has been missed."""
+async def broadcast(
+    url: Secret, topics: Sequence[str], handle: Handle, resumed: Resumed, heard: Heard
+) -> None:
+    """As Bus.broadcast says. `heard` has the offset at which to go on in each partition.
+
+    If Kafka has lost what comes next, that is Unavailable: it has been missed.
+    """
     await make_topics(url, topics)
     lanes = Lanes(handle)
+
+    async def note(done: Done) -> Done:
+        heard.update({_name(partition): offset for partition, offset in done.items()})
+        return done
+
     async with _consumer(url, _close, auto_offset_reset="none") as client:
-        await client.call(_go_to_end, [on_kafka(topic) for topic in topics])
+        await note(await client.call(_go_on, [on_kafka(topic) for topic in topics], heard))
         await resumed()
-        async with lanes.opened():
-            await _receive(client, lanes, commits=False)
+        try:
+            async with lanes.opened():
+                await _receive(client, lanes, note)
+        finally:
+            await note(lanes.done())
 
 
 async def history(url: Secret, topic: str) -> AsyncIterator[Message]:
@@ -109,15 +129,14 @@ def _consumer(
     return connected(KafkaConsumer, url, close, **common, **settings)
 
 
-async def _receive(client: Threaded[KafkaConsumer], lanes: Lanes, *, commits: bool) -> None:
+async def _receive(client: Threaded[KafkaConsumer], lanes: Lanes, commit: Commit) -> None:
     """Until cancelled. Raises Unavailable."""
     connection = _Connection(client)
     while True:
         seconds = BUSY_POLL_SECONDS if lanes.are_busy() else POLL_SECONDS
         lanes.add(await client.call(_poll, lanes.full(), seconds))
-        if commits and (done := lanes.done()):
-            with crash_points_around("acknowledge"):
-                lanes.note_committed(await client.call(_commit, done, COMMIT_SECONDS))
+        if done := lanes.done():
+            lanes.note_committed(await commit(done))
         connection.check()
 
 
@@ -211,13 +230,24 @@ def _partitions_of(consumer: KafkaConsumer, name: str) -> list[TopicPartition]:
     return [TopicPartition(name, number) for number in sorted(consumer.partitions_for_topic(name))]
 
 
-def _go_to_end(consumer: KafkaConsumer, names: Sequence[str]) -> None:
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}:{partition.partition}"
+
+
+def _go_on(consumer: KafkaConsumer, names: Sequence[str], heard: Heard) -> Done:
+    """Where `heard` says, as far as there is what follows, and at the end where it says nothing.
+
+    Returns the offsets. One that Kafka does not have (any more) would make it refuse, again and again.
+    """
     partitions = [partition for name in names for partition in _partitions_of(consumer, name)]
     consumer.assign(partitions)
-    consumer.seek_to_end()
-    for partition in partitions:  # asks for all of them at the first
-        if consumer.position(partition, milliseconds(ANSWER_SECONDS)) is None:
-            raise Unavailable("Kafka does not say where its topics end.", retry_after=RETRY_AFTER_SECONDS)
+    oldest, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    begun: dict[TopicPartition, int] = {}
+    for partition in partitions:
+        wanted = heard.get(_name(partition), ends[partition])
+        begun[partition] = max(oldest[partition], min(wanted, ends[partition]))
+        consumer.seek(partition, begun[partition])
+    return begun
 
 
 def _go_to_beginning(consumer: KafkaConsumer, name: str) -> Done:

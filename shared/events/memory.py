@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from shared.errors import Unavailable
-from shared.events.bus import PARTITIONS, Handle, Message, Resumed
+from shared.events.bus import PARTITIONS, Handle, Heard, Message, Resumed
 
 Partition = tuple[str, int]  # of a topic
 
@@ -101,19 +101,25 @@ class MemoryBus:
 
         await _all_of([work(partition) for partition in _partitions(topics)])
 
-    async def broadcast(self, topics: Sequence[str], handle: Handle, resumed: Resumed) -> None:
-        """As Bus says."""
+    async def broadcast(
+        self, topics: Sequence[str], handle: Handle, resumed: Resumed, heard: Heard | None = None
+    ) -> None:
+        """As Bus says. `heard` counts messages from the oldest."""
         engine, life = self._engine, self._engine.life
+        heard = {} if heard is None else heard
         engine.check()
-        ends = {partition: len(engine.logs[partition]) for partition in _partitions(topics)}
+        names = {f"{topic}/{number}": (topic, number) for topic, number in _partitions(topics)}
+        for name, partition in names.items():
+            end = len(engine.logs[partition])
+            heard[name] = min(heard.get(name, end), end)
 
-        async def work(partition: Partition, position: int) -> None:
+        async def work(name: str, partition: Partition) -> None:
             while True:
-                await handle(await engine.read(partition, position, life))
-                position += 1
+                await handle(await engine.read(partition, heard[name], life))
+                heard[name] += 1
 
         await resumed()
-        await _all_of([work(partition, position) for partition, position in ends.items()])
+        await _all_of([work(name, partition) for name, partition in names.items()])
 
     async def history(self, topic: str) -> AsyncIterator[Message]:
         """As Bus says."""

@@ -6,13 +6,14 @@ from contextlib import AbstractAsyncContextManager
 
 from shared.config import Secret
 from shared.crash_points import crash_points_around
-from shared.events.bus import Handle, Message, Publisher, Resumed
+from shared.events.bus import Handle, Heard, Message, Publisher, Resumed
 from shared.events.ownership import Ownership
 from shared.events.redis_link import Link, check_url, linked
 from shared.events.redis_publisher import redis_publisher, trouble_without_file
 from shared.events.redis_topics import (
     BEGINNING,
     Entry,
+    as_numbers,
     bookmark_of,
     last_id,
     make_bookmark,
@@ -58,15 +59,20 @@ class RedisStreamsBus:
 
         await self._ownership.share(f"events for {group}", _streams(topics), work)
 
-    async def broadcast(self, topics: Sequence[str], handle: Handle, resumed: Resumed) -> None:
-        """As Bus says."""
+    async def broadcast(
+        self, topics: Sequence[str], handle: Handle, resumed: Resumed, heard: Heard | None = None
+    ) -> None:
+        """As Bus says. `heard` has the id of the last entry of each stream."""
+        heard = {} if heard is None else heard
+        streams = _streams(topics)
         async with linked(self._url) as link:
-            positions = {stream: await last_id(link, stream) for stream in _streams(topics)}
+            for stream in streams:
+                heard[stream] = await _within(link, stream, heard.get(stream))
             await resumed()
             while True:
-                for entry in await read(link, positions):
+                for entry in await read(link, {stream: heard[stream] for stream in streams}):
                     await handle(entry.message)
-                    positions[entry.stream] = entry.id
+                    heard[entry.stream] = entry.id
 
     async def history(self, topic: str) -> AsyncIterator[Message]:
         """As Bus says."""
@@ -141,6 +147,15 @@ class _Owner:
 
 def _streams(topics: Sequence[str]) -> list[str]:
     return [stream for topic in topics for stream in streams_of(topic)]
+
+
+async def _within(link: Link, stream: str, position: bytes | None) -> bytes:
+    """Where to go on: at `position` or, if the stream does not reach that far (any more), at its end.
+
+    A store that was wiped, or restored from a backup, may give lower ids than it did: ids are times.
+    """
+    end = await last_id(link, stream)
+    return end if position is None else min(position, end, key=as_numbers)
 
 
 async def _waiting(link: Link, stream: str, group: str) -> int:

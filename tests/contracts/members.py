@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from shared.errors import Unavailable
-from shared.events.bus import Bus, Message
+from shared.events.bus import Bus, Heard, Message
 from shared.tasks import background
 from tests.waiting import eventually
 
@@ -100,14 +100,24 @@ async def member(bus: Bus, group: str, topic: str, seen: Seen | None = None) -> 
 
 
 @asynccontextmanager
-async def listener(bus: Bus, topic: str) -> AsyncIterator[Seen]:
-    """One more listener; the block begins once it can miss nothing any more."""
-    seen, is_listening = Seen(), asyncio.Event()
+async def listener(
+    bus: Bus, topic: str, seen: Seen | None = None, heard: Heard | None = None
+) -> AsyncIterator[Seen]:
+    """One more listener, whatever is away meanwhile. The block begins once it can miss nothing any more."""
+    seen, is_listening = seen or Seen(), asyncio.Event()
 
     async def resumed() -> None:
         is_listening.set()
 
-    async with background(bus.broadcast([topic], seen.handle, resumed), "listener"):
+    async def listen() -> None:
+        place: Heard = {} if heard is None else heard
+        while True:
+            try:
+                await bus.broadcast([topic], seen.handle, resumed, place)
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async with background(listen(), "listener"):
         async with asyncio.timeout(PATIENCE_SECONDS):
             await is_listening.wait()
         yield seen

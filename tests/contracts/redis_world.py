@@ -11,6 +11,7 @@ from shared.db.database import Database
 from shared.events.bus import Bus
 from shared.events.ownership import DatabaseOwnership
 from shared.events.redis_streams import RedisStreamsBus
+from shared.events.redis_topics import streams_of
 from tests.contracts.worlds import Way, fresh
 from tests.engines import Engines
 from tests.services.databases import opened
@@ -38,6 +39,10 @@ class RedisWorld:
     async def start_engine(self) -> None:
         """As World says."""
         await asyncio.to_thread(self.server.start)
+
+    async def lose_topic(self) -> None:
+        """As World says."""
+        self.server.client.delete(*streams_of(self.topic))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.errors import Unavailable
-from shared.events.bus import Bus, Message
+from shared.events.bus import Bus, Heard, Message
 from shared.tasks import background
 from tests.contracts.members import (
     KEYS,
@@ -250,6 +250,39 @@ async def test_nothing_that_comes_while_a_listener_resumes_is_missed(world: Worl
         await seen.until(range(10))
 
 
+async def test_a_listener_that_was_cut_off_goes_on_where_it_was(world: World) -> None:
+    publishing, heard, is_at_it = world.bus(), Heard(), asyncio.Event()
+
+    async def stuck_at_15(message: Message) -> None:
+        if message.value == b"15" and not is_at_it.is_set():
+            is_at_it.set()
+            await asyncio.Event().wait()
+
+    seen = Seen(stuck_at_15)
+    await publish(publishing, numbered(world.topic, range(10)))
+    async with listener(world.bus(), world.topic, seen, heard):
+        await publish(publishing, numbered(world.topic, range(10, 20)))
+        await asyncio.wait_for(is_at_it.wait(), PATIENCE_SECONDS)
+    await publish(publishing, numbered(world.topic, range(20, 40)))
+    async with listener(world.bus(), world.topic, seen, heard):
+        await publish(publishing, numbered(world.topic, range(40, 50)))
+        await seen.until(range(10, 50))
+    assert sorted(seen.numbers()) == list(range(10, 50))
+    assert seen.first_times() == in_order(range(10, 50))
+
+
+async def test_a_listener_whose_place_is_lost_hears_what_comes(world: World) -> None:
+    publishing, heard = world.bus(), Heard()
+    async with listener(world.bus(), world.topic, heard=heard) as before:
+        await publish(publishing, numbered(world.topic, range(48)))
+        await before.until(range(48))
+    await world.lose_topic()
+    async with listener(world.bus(), world.topic, heard=heard) as after:
+        await publish(publishing, numbered(world.topic, range(48, 64)))
+        await after.until(range(48, 64))
+    assert sorted(after.numbers()) == list(range(48, 64))
+
+
 async def test_history_is_everything_and_disturbs_no_group(world: World) -> None:
     bus = world.bus()
     await publish(bus, numbered(world.topic, range(50)))
@@ -342,7 +375,10 @@ async def _listen(bus: Bus, topic: str) -> None:
 
 
 async def test_what_was_confirmed_is_delivered_however_often_the_engine_dies(world: World) -> None:
-    async with member(world.bus(), world.group, world.topic) as seen:
+    async with (
+        member(world.bus(), world.group, world.topic) as seen,
+        listener(world.bus(), world.topic) as listening,
+    ):
         async with stream(world) as running:
             await _more(running, seen)
             await world.kill_engine()  # in the middle of publishing
@@ -351,8 +387,10 @@ async def test_what_was_confirmed_is_delivered_however_often_the_engine_dies(wor
         await world.kill_engine()  # in between
         await world.start_engine()
         await publish_surely(world.bus(), numbered(world.topic, _next(running.numbers)))
-        await seen.until([*running.numbers, *_next(running.numbers)])
-    assert seen.first_times() == in_order([*running.numbers, *_next(running.numbers)])
+        everything = [*running.numbers, *_next(running.numbers)]
+        await seen.until(everything)
+        await listening.until(everything)
+    assert seen.first_times() == listening.first_times() == in_order(everything)
 
 
 def _next(numbers: Sequence[int]) -> list[int]:

@@ -38,6 +38,9 @@ class World(Protocol):
     async def start_engine(self) -> None:
         """On the data that it had. Returns when it answers."""
 
+    async def lose_topic(self) -> None:
+        """The engine forgets all that it knows of the topic."""
+
 
 def fresh(kind: str) -> str:
     """A name that no other test has."""
@@ -64,3 +67,7 @@ class MemoryWorld:
     async def start_engine(self) -> None:
         """As World says."""
         self.engine.start()
+
+    async def lose_topic(self) -> None:
+        """As World says."""
+        self.engine.logs.clear()

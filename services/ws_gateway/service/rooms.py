@@ -28,7 +28,6 @@ RECOVERY_BYTES = 524_288  # of the answer to it, which must fit into a slow read
 PAGE_MESSAGES = 200
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.2, 2.0  # while chat is away, doubling
 CHECKED_AT_ONCE = 8  # listeners whose rooms are checked at the same time
-HEADS_AT_ONCE = 1_000  # rooms in one call: the contract's bound
 
 _log = logging.getLogger(__name__)
 

@@ -187,6 +187,32 @@ async def test_what_cannot_be_read_is_passed_over_with_a_word(
     assert all(vars(record)["place"] for record in caplog.records)
 
 
+async def test_a_fault_of_ours_stops_no_other_event(
+    line: Line, ada: Ear, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(user_id: str, frame: Encoded) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(line.feed, "_send_to_user", broken)
+    await line.report(ORDER, "o-1", OrderConfirmed(order=order(OrderStatus.ORDER_STATUS_CONFIRMED)))
+    await eventually(lambda: caplog.records)
+    monkeypatch.undo()
+    await line.report(ORDER, "o-1", OrderPlaced(order=order(OrderStatus.ORDER_STATUS_PENDING)))
+    await eventually(lambda: line.to_users)
+    assert [frame["status"] for _, frame in line.to_users] == ["PENDING"]
+    assert [record.message for record in caplog.records] == ["event failed"]
+
+
+async def test_a_message_that_a_fault_of_ours_has_lost_is_fetched(
+    line: Line, ada: Ear, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line.house.rooms, "happened", None)
+    line.house.chat.say("hello", is_heard=False)
+    await line.report(CHAT, TEA, MessagePosted(message=said(1)))
+    await eventually(lambda: ada.numbers == [1])
+    assert [record.message for record in caplog.records] == ["event failed"]
+
+
 async def test_what_the_bus_lost_is_fetched_once_it_is_back(
     line: Line, ada: Ear, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -126,7 +126,6 @@ def test_a_users_cut_off_spares_who_was_admitted_later(watch: Watch) -> None:
     [
         Revocation(Kind.SESSION, "ada", 5),
         Revocation(Kind.USER, "session of ada", 5),
-        Revocation(Kind.KEY, "ada", 5),
         Revocation(Kind.TOKEN, "session of ada", 5),
     ],
     ids=lambda revocation: revocation.kind,
@@ -135,6 +134,12 @@ def test_a_name_counts_for_its_own_kind_only(watch: Watch, revocation: Revocatio
     ada = watch.admit("ada")
     watch.sessions.revoked(revocation)
     assert ada.closed == []
+
+
+def test_a_leaked_signing_key_sends_everybody_for_a_new_ticket(watch: Watch) -> None:
+    ada, bob = watch.admit("ada"), watch.admit("bob")
+    watch.sessions.revoked(Revocation(Kind.KEY, "k", 5))
+    assert (ada.has_left, bob.has_left, ada.closed) == (True, True, [])
 
 
 def test_who_has_gone_is_not_closed(watch: Watch) -> None:

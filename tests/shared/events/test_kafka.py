@@ -17,7 +17,7 @@ from scripts.support.free_ports import free_port_base
 from shared.config import Secret
 from shared.errors import Unavailable
 from shared.events import kafka, kafka_consumer, kafka_lanes
-from shared.events.bus import PARTITIONS, Message
+from shared.events.bus import PARTITIONS, Heard, Message
 from shared.events.kafka import KafkaBus
 from shared.tasks import background, cancel
 from tests.contracts.members import KEYS, Seen, in_order, listener, member, numbered, publish, publish_surely
@@ -158,6 +158,29 @@ async def test_a_message_is_there_at_once(bus: KafkaBus, topic: str, group: str)
             await came.wait()
             delays.append(time.monotonic() - sent)
     assert min(delays[1:]) < kafka_consumer.POLL_SECONDS / 2
+
+
+async def test_a_listener_passes_over_what_kafka_has_dropped(
+    bus: KafkaBus, topic: str, admin: KafkaAdminClient
+) -> None:
+    heard = Heard()
+    async with listener(bus, topic, heard=heard) as before:
+        await publish(bus, numbered(topic, range(5), KEYS[:1]))
+        await before.until(range(5))
+    await publish(bus, numbered(topic, range(5, 10), KEYS[:1]))
+    (partition,) = await _partitions_with(bus, topic)
+    admin.delete_records({partition: 7})
+    async with listener(bus, topic, heard=heard) as after:
+        await after.until(range(7, 10))
+    assert after.numbers() == [7, 8, 9]
+
+
+async def _partitions_with(bus: KafkaBus, topic: str) -> set[TopicPartition]:
+    """Those of the topic that have messages."""
+    places = {message.place.rpartition("/")[0] async for message in bus.history(topic)}
+    return {
+        TopicPartition(name, int(number)) for name, _, number in (each.rpartition(":") for each in places)
+    }
 
 
 # Publishing

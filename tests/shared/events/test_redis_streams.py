@@ -11,12 +11,12 @@ import pytest
 from shared.config import Secret
 from shared.errors import Unavailable
 from shared.events import redis_link, redis_publisher, redis_topics
-from shared.events.bus import Message
+from shared.events.bus import Heard, Message
 from shared.events.ownership import Work
 from shared.events.redis_link import linked
 from shared.events.redis_streams import RedisStreamsBus
 from shared.events.redis_topics import stream_for, streams_of
-from tests.contracts.members import Seen, in_order, member, numbered, publish
+from tests.contracts.members import Seen, in_order, listener, member, numbered, publish
 from tests.contracts.worlds import fresh
 from tests.shared.auth.valkey import Valkey
 from tests.waiting import eventually
@@ -294,6 +294,23 @@ async def test_deleted_entries_do_not_count(valkey: Valkey, topic: str, stream: 
     async with member(bus, "group", topic) as seen:
         await seen.until([0, 1, 2, 3, 4, 6, 7, 8, 9])
         await _until_done(bus, "group", topic)
+
+
+async def test_a_listener_does_not_wait_for_ids_that_a_wiped_server_will_not_give(
+    valkey: Valkey, topic: str, stream: str
+) -> None:
+    """Its clock is behind the one by which the listener's place was named."""
+    bus, heard, fields = bus_of(valkey), Heard(), {"key": KEY[0], "value": "1"}
+    client: Any = valkey.client
+    async with listener(bus, topic, heard=heard) as before:
+        await publish(bus, numbered(topic, [0], KEY))
+        await before.until([0])
+    client.delete(stream)
+    client.xadd(stream, fields, id="1-1")
+    async with listener(bus, topic, heard=heard) as after:
+        client.xadd(stream, fields | {"value": "2"}, id="1-2")
+        await after.until([2])
+    assert after.numbers() == [2]
 
 
 async def test_what_is_no_message_is_handed_over_all_the_same(
