@@ -22,14 +22,20 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 hypothesis.settings.register_profile("patient", deadline=timedelta(seconds=5))
 hypothesis.settings.load_profile("patient")
 
-START_PROCESSES = ("tests/e2e/", "tests/scripts/")
+WHOLE_SYSTEMS, START_PROCESSES = "tests/e2e/", ("tests/e2e/", "tests/scripts/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts processes comes first: one such file takes as long as twenty others, and the worker that
-    got it last would be alone with it at the end.
+    got it last would be alone with it at the end. Of those, the ones that share a system come together.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith(START_PROCESSES))
+    sharing = {item.path for item in items if "system" in getattr(item, "fixturenames", ())}
+
+    def place(item: pytest.Item) -> tuple[bool, ...]:
+        later = (not item.nodeid.startswith(folders) for folders in (WHOLE_SYSTEMS, START_PROCESSES))
+        return (*later, item.path in sharing)
+
+    items.sort(key=place)
 
 
 @pytest.fixture
@@ -66,9 +72,9 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """A real Kafka, started when the first test asks."""
+    """A real Kafka, started when the first test asks. A minute of rest costs as much as another start."""
     need_kafka()
     with KafkaBroker(tmp_path_factory.mktemp("kafka") / "home") as broker:
         yield broker

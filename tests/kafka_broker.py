@@ -1,6 +1,6 @@
 """A real Kafka for tests, on ports and data of its own, to be killed, frozen and started again.
 
-Usage: the fixture `kafka_broker` (conftest.py) is one for the whole session: who kills it starts it again,
+Usage: the fixture `kafka_broker` (conftest.py) is one for all tests of a file: who kills it starts it again,
 who freezes it thaws it. `with KafkaBroker(tmp_path) as broker:`, after `need_kafka()`, is a test's own.
 """
 

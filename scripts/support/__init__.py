@@ -3,13 +3,14 @@
 bootstrap      makes .venv from a lock file; standard library only, as it runs before anything is installed
 find_python.sh finds a Python that is new enough; `python` runs the one of .venv
 up             the launcher: engines' data, ports, honcho, the ready line, stopping
-parts          which processes listen where; `readiness` asks them whether they are ready
+parts          which processes listen where, `procfile_parts` all of them; `readiness` asks if they are ready
 keep           restarts one process for as long as it is wanted; `relay` hands on what it complains of
 refusals       which processes cannot use their settings: keep tells up
 postgres, valkey, kafka   the embedded engines; `engine` is what they do the same way
+postgres_data  the data folder of PostgreSQL
 kafka_jars     fetches Kafka's program; `kafka_jvm` runs it
 unprivileged   how root runs PostgreSQL, which refuses root
-roles          one database and one login role per service
+roles          one database and one login role per service; `scram` is what PostgreSQL keeps of a password
 admin, seed    the operator's commands on services' data; `opened_database` is how they get there
 events         what waits, dead letters, repairs
 saga           what becomes of orders; `invariants` asks whether orders, money and goods add up

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from scripts.support.failures import BAD_SETTING, exit_status
-from scripts.support.parts import Part, parts_of, runs_here
+from scripts.support.parts import Part, part_of, runs_here
 from scripts.support.readiness import why_not_ready
 from scripts.support.records import Records, parent_of
 from scripts.support.refusals import Refusals
@@ -33,6 +33,7 @@ ALIVE_LONG_ENOUGH = 5.0  # seconds after which a death counts as the first one a
 PARENT_POLL_SECONDS = 0.5
 AFTER_SECONDS = 10.0  # the longest that the first start is put off
 AFTER_POLL_SECONDS = 0.1
+AWAITED = OFFSETS.keys() - {"gateway"}  # nobody needs that one, and to ask it takes its file
 STOP_SECONDS = 4.3  # honcho sends SIGKILL after 5 s
 
 
@@ -186,14 +187,14 @@ def _main() -> int:
     if not arguments.command:
         parser.error("which command?")
     environment = Environment(os.environ)
-    names = [name for name in arguments.after if runs_here(name, environment)]
-    return Keeper(arguments.command, environment, parts_of(names, environment)).run()
+    after = [part_of(name, environment) for name in arguments.after if runs_here(name, environment)]
+    return Keeper(arguments.command, environment, after).run()
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    if unknown := set(names) - OFFSETS.keys():
-        raise argparse.ArgumentTypeError(f"no process is called {', '.join(unknown)}")
+    if unknown := set(names) - AWAITED:
+        raise argparse.ArgumentTypeError(f"no process to wait for is called {', '.join(unknown)}")
     return names
 
 

@@ -1,13 +1,14 @@
 """Whether a process is ready, seen from outside: by /readyz, or an engine by its record."""
 
-import http.client
 import json
+import socket
 from dataclasses import dataclass
 
 from scripts.support.parts import Part
-from shared.proxy.config import Address
+from shared.config import Address
 
 ANSWER_SECONDS = 1.0  # short: a signal has to wait for it
+READY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,11 @@ def why_not_ready(part: Part) -> Obstacle | None:
         return None if part.records.read(f"{part.name}-ready") else Obstacle("it has not started yet")
     try:
         status, answer = _ask(part.ready_address)
-    except (OSError, http.client.HTTPException) as failure:
+    except OSError as failure:
         return Obstacle(str(failure) or type(failure).__name__)
-    return None if status == http.HTTPStatus.OK else _obstacle(status, answer)
+    except ValueError:
+        return Obstacle("what answers there speaks no HTTP")
+    return None if status == READY else _obstacle(status, answer)
 
 
 def _obstacle(status: int, answer: str) -> Obstacle:
@@ -44,10 +47,13 @@ def _obstacle(status: int, answer: str) -> Obstacle:
 
 
 def _ask(address: Address) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(*address, timeout=ANSWER_SECONDS)
-    try:
-        connection.request("GET", "/readyz")
-        response = connection.getresponse()
-        return response.status, response.read().decode(errors="replace")
-    finally:
-        connection.close()
+    """Status and body. In HTTP/1.0 the answer ends with the connection. ValueError when it is no HTTP.
+
+    Python's own client takes as long to import as all the rest of scripts/keep, which every process has.
+    """
+    with socket.create_connection(address, ANSWER_SECONDS) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    _, status, *_ = head.split(maxsplit=2)
+    return int(status), body.decode(errors="replace")

@@ -4,29 +4,16 @@ Passwords travel as SCRAM verifiers only, so that neither a statement nor Postgr
 Everything here may be done again at any time.
 """
 
-import base64
-import hashlib
-import hmac
-import os
 from collections.abc import Mapping
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 
+from scripts.support.scram import scram_verifier
 from shared.config import Secret
 
-SCRAM_ITERATIONS = 4096  # PostgreSQL's own default
 MOST_CONNECTIONS = 50  # of the 97 that PostgreSQL has by default, for one role: five instances of a service
-
-
-def scram_verifier(password: Secret, salt: bytes | None = None) -> str:
-    """What PostgreSQL stores for an ASCII password (RFC 5802 section 3, RFC 7677)."""
-    salt = salt or os.urandom(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.value.encode("ascii"), salt, SCRAM_ITERATIONS)
-    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server_key = hmac.digest(salted, b"Server Key", "sha256")
-    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{_base64(salt)}${_base64(stored_key)}:{_base64(server_key)}"
 
 
 def create_service_databases(connection: psycopg.Connection, passwords: Mapping[str, Secret]) -> None:
@@ -64,7 +51,3 @@ def _close(connection: psycopg.Connection, database: str) -> None:
 
 def _exists(connection: psycopg.Connection, query: LiteralString, name: str) -> bool:
     return connection.execute(query, (name,)).fetchone() is not None
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")

@@ -39,7 +39,7 @@ def spawn(
     def before_exec() -> None:
         if prepare is not None:
             prepare()  # first: a change of user clears the death signal
-        _die_with(parent, death_signal)
+        die_with(parent, death_signal)
 
     return subprocess.Popen(
         command,
@@ -52,7 +52,8 @@ def spawn(
     )
 
 
-def _die_with(parent: int, death_signal: signal.Signals) -> None:
+def die_with(parent: int, death_signal: signal.Signals) -> None:
+    """From now on the kernel sends us `death_signal` when `parent`, which has made us, dies."""
     if sys.platform == "linux":
         _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked to be told

@@ -21,13 +21,13 @@ from scripts.support.failures import BAD_SETTING, SetupError, exit_status
 from scripts.support.free_ports import is_free
 from scripts.support.kafka import make_ready as make_kafka_ready
 from scripts.support.locks import held
-from scripts.support.parts import Part, embedded_kafka_url, parts_of, reachable, runs_here
-from scripts.support.postgres import Postgres
+from scripts.support.parts import Part, embedded_kafka_url, reachable, runs_here
+from scripts.support.postgres_data import PostgresData
+from scripts.support.procfile_parts import parts_of
 from scripts.support.readiness import Obstacle, why_not_ready
 from scripts.support.records import Identity, Records, end
 from scripts.support.refusals import Refusals
 from scripts.support.secret_files import make_secrets, secret_keys
-from scripts.support.service_names import embedded_services
 from scripts.support.settings import read_settings
 from scripts.support.signal_queue import SignalQueue, stop_among
 from scripts.support.spawning import spawn
@@ -116,7 +116,7 @@ class Launcher:
         if any(part.name == "postgres" for part in self._parts):
             if not (self._home / "postgres").exists():
                 _say("making the PostgreSQL data folder")
-            Postgres(self._environment, embedded_services(self._environment)).prepare()
+            PostgresData(self._environment).prepare()
 
     def _check_ports(self) -> None:
         for part in self._parts:

@@ -6,15 +6,13 @@ PLAINSTACK_HOME/valkey. REDIS_URL puts a server of your own in its place.
 
 import importlib.util
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import IO
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from scripts.support.engine import idle, serve
 from scripts.support.failures import SetupError, exit_status
@@ -58,9 +56,8 @@ class Valkey:
     def is_answering(self) -> bool:
         """Whether it takes commands now; while it loads its file it does not."""
         try:
-            with self._connect() as client:
-                return bool(client.ping())
-        except redis.RedisError:
+            return "+PONG" in self._ask("PING")
+        except OSError:
             return False
 
     def configure(self) -> None:
@@ -69,10 +66,10 @@ class Valkey:
     def count_clients(self) -> int:
         """How many connections others have to it; 0 when it no longer answers."""
         try:
-            with self._connect() as client:
-                return len(client.client_list()) - 1
-        except redis.RedisError:
+            found = re.search(r"^connected_clients:(\d+)", self._ask("INFO clients"), re.MULTILINE)
+        except OSError:
             return 0
+        return int(found[1]) - 1 if found else 0
 
     def _settings(self) -> str:
         """Its configuration file, given on standard input: a password in the arguments would show in `ps`."""
@@ -88,14 +85,16 @@ class Valkey:
             )
         )
 
-    def _connect(self) -> redis.Redis:
-        return redis.Redis(
-            host=LOOPBACK,
-            port=self.port,
-            password=self._password.value,
-            socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # we ask again ourselves
-        )
+    def _ask(self, command: str) -> str:
+        """All that it answers, as it comes. OSError when it is not there.
+
+        Commands as one would type them (https://valkey.io/topics/protocol/, "Inline commands"): a client's
+        library would take longer to be imported than the server to start.
+        """
+        with socket.create_connection((LOOPBACK, self.port), ANSWER_SECONDS) as connection:
+            connection.sendall(f'AUTH "{self._password.value}"\r\n{command}\r\nQUIT\r\n'.encode())
+            with connection.makefile(encoding="utf-8", errors="replace") as answers:
+                return answers.read()
 
 
 def _program() -> Path:

@@ -197,7 +197,7 @@ WS_RECOVERIES = Counter(
 )
 WS_REFUSED = Counter(
     "ws_refused",
-    "Sockets refused before they were opened: handshake, origin, ticket, connections, revoked, unavailable",
+    "Sockets refused before they were opened, by the problem's type",
     ["reason"],
     registry=None,
 )

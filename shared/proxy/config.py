@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-from shared.config import LOOPBACK, Environment
+from shared.config import LOOPBACK, Address, Environment
 from shared.http.timeouts import Timeouts
 from shared.ports import SERVICES
 from shared.proxy.routes import (
@@ -28,13 +28,6 @@ _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 9.1; u
 _PREFIX = re.compile(r"/|(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")  # whole segments, as they read when decoded
 _CALLEE = re.compile(r"[a-z_]+")
 _MAX_PORT = 65_535
-
-
-class Address(NamedTuple):
-    """Where a server listens."""
-
-    host: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

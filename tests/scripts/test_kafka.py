@@ -9,7 +9,8 @@ import pytest
 from scripts.support.failures import SetupError
 from scripts.support.kafka import Kafka, count_connections, settings
 from scripts.support.kafka_jvm import Flags, class_data, java_command, make_class_data
-from scripts.support.parts import embedded_kafka_url, parts_of, runs_here
+from scripts.support.parts import embedded_kafka_url, runs_here
+from scripts.support.procfile_parts import parts_of
 from scripts.support.up import with_kafka
 from shared.config import CHECKOUT, ConfigError, Environment
 from tests.scripts.test_kafka_jars import play

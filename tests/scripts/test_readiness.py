@@ -1,6 +1,7 @@
 """What a launcher reads in /readyz, as our own processes answer it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from scripts.support import readiness as readiness_of_parts
 from scripts.support.parts import Part
 from scripts.support.readiness import Obstacle, why_not_ready
 from scripts.support.records import Records
+from shared.config import Address
 from shared.http.operations import operations_routes
 from shared.http.routing import Router
 from shared.http.server import serve
-from shared.proxy.config import Address
 from shared.runtime import NeedsOperator, Readiness
 
 
@@ -70,3 +71,14 @@ async def test_nobody_there_and_somebody_else_are_obstacles_that_may_pass(tmp_pa
     assert nobody is not None
     assert (str(stranger)[:3], stranger.lasts) == ("404", False)
     assert ("refused" in str(nobody), nobody.lasts) == (True, False)
+
+
+async def test_whoever_speaks_no_http_is_an_obstacle(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        part = Part("any", {"any": Address(*listening.getsockname())}, Records(tmp_path))
+        asking = asyncio.create_task(asyncio.to_thread(why_not_ready, part))
+        connection, _ = await asyncio.to_thread(listening.accept)
+        connection.recv(1_000)
+        connection.sendall(b"hello")
+        connection.close()
+        assert await asking == Obstacle("what answers there speaks no HTTP")

@@ -111,6 +111,20 @@ async def test_our_goodbye_reaches_the_server_and_messages_on_their_way_do_not_h
         assert await ended == 1000
 
 
+async def test_a_ping_that_comes_after_our_goodbye_is_not_answered() -> None:
+    ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def ask(connection: ServerConnection) -> None:
+        await connection.ping()
+        await connection.wait_closed()
+        ended.set_result(connection.close_code)
+
+    async with serving(ask) as url:
+        async with connect(url):
+            pass  # the ping is read while the server's goodbye is waited for
+        assert await ended == 1000
+
+
 async def test_a_lost_connection_is_1006() -> None:
     async def die(connection: ServerConnection) -> None:
         connection.transport.abort()

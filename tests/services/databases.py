@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import psycopg
-
 from shared.config import Secret
 from shared.db.database import POOL_SIZE, Database
 from tests.engines import Engines
@@ -31,9 +29,7 @@ EMPTY = """
 
 def emptied(engines: Engines, url: Secret) -> Secret:
     """The database, with what its migrations have made and nothing else."""
-    name = url.value.rpartition("/")[2]
-    with psycopg.connect(engines.superuser_url.value, dbname=name, autocommit=True) as connection:
-        connection.execute(EMPTY)
+    engines.superuser(url.value.rpartition("/")[2]).execute(EMPTY)
     return url
 
 

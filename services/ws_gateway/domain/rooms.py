@@ -11,6 +11,7 @@ drops what the history has had already. So everybody sees every number from thei
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+MOST_DELETIONS = 1_000  # kept until the messages before a gap's end have been passed on
 AT_ONCE = 50  # messages passed on in one go when a gap is filled: readers' queues are bounded
 SENDS_AT_ONCE = 10_000  # all receivers' together: meanwhile nobody else has a turn
 MOST_MEANWHILE = 1_000  # entries kept for one subscriber, while its history is fetched
@@ -126,7 +127,7 @@ class Room(Generic[S]):
             self._keep(entry)
         elif self.seq is not None and entry.seq <= self.seq:
             return [entry]
-        elif len(self._deletions) < AT_ONCE:
+        elif len(self._deletions) < MOST_DELETIONS:
             self._deletions.append(entry)
         return [] if self.seq is None else self._advance(self.seq)
 

@@ -79,6 +79,8 @@ class Feed:
                 self._room_changed(decode(message.value))
         except Unreadable as unreadable:
             _log.warning("event passed over", extra={"reason": unreadable.detail, "place": message.place})
+        except Exception:  # a bug of ours; the event would come again and again
+            _log.exception("event failed", extra={"place": message.place})
             self._rooms.missed_something()
         await asyncio.sleep(0)  # whatever else there is to do has its turn between two events
 

@@ -16,7 +16,9 @@ from services.ws_gateway.service.rooms import Rooms, TooManySubscriptions
 from shared import context
 from shared.errors import ApplicationError, Invalid
 from shared.http.stream import Stream
+from shared.ids import new_request_id
 from shared.observability import metrics
+from shared.observability.tracing import begin_span
 from shared.tasks import spawn
 from shared.websocket.connection import GOING_AWAY, LOST, POLICY, UNSUPPORTED, WebSocket
 from shared.websocket.encoding import Encoded
@@ -122,6 +124,8 @@ class Visitor:
         self._is_answering = False
 
     async def _answer(self, request: frames.Request) -> None:
+        context.request_id.set(new_request_id())  # each has a trace of its own, not the handshake's
+        context.trace.set(begin_span(None))
         try:
             await self._do(request)
         except ApplicationError as failure:

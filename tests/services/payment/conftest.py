@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -31,14 +31,6 @@ def superuser(engines: Engines, url: Secret) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def rules() -> Mapping[str, Rule]:
     return amount_rules("KRW", CURRENCY_CODES)
-
-
-@pytest.fixture
-def database_url(engines: Engines, used_database_url: Secret) -> Secret:
-    """An empty database. Making one takes ten times as long as emptying one, which only a superuser can."""
-    with superuser(engines, used_database_url) as connection, suppress(psycopg.errors.UndefinedTable):
-        connection.execute("TRUNCATE wallets, payments, movements, entries, idempotency_keys, outbox")
-    return used_database_url
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ class Conversation(RuleBasedStateMachine):
 
     def check_bounds(self) -> None:
         assert len(self.room._early) <= rooms.AT_ONCE
-        assert len(self.room._deletions) <= rooms.AT_ONCE
+        assert len(self.room._deletions) <= rooms.MOST_DELETIONS
         for subscription in self.room.subscriptions.values():
             assert len(subscription._meanwhile or ()) <= rooms.MOST_MEANWHILE
 
@@ -226,6 +226,7 @@ def test_everybody_is_told_everything_once_and_in_order() -> None:
 
 def test_so_it_is_when_more_comes_than_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "AT_ONCE", FEW)
+    monkeypatch.setattr(rooms, "MOST_DELETIONS", FEW)
     monkeypatch.setattr(rooms, "MOST_MEANWHILE", FEW)
     run_state_machine_as_test(Conversation, settings=EXAMPLES)
 
@@ -308,11 +309,11 @@ def test_a_head_that_does_not_exist_is_given_up() -> None:
 
 def test_more_is_not_kept_than_the_bound_and_the_rest_is_fetched() -> None:
     room = room_at(0)
-    beyond = rooms.AT_ONCE + 10
+    beyond = rooms.MOST_DELETIONS + 10
     for number in range(2, beyond + 1):
         assert room.receive(Posted(number, "text")) == []
         room.receive(Deleted(number, "deleted"))
-    assert len(room._early) == len(room._deletions) == rooms.AT_ONCE
+    assert (len(room._early), len(room._deletions)) == (rooms.AT_ONCE, rooms.MOST_DELETIONS)
     assert [each.seq for each in room.receive(Posted(1, "text")) if isinstance(each, Posted)][-1] == (
         rooms.AT_ONCE + 1
     )
