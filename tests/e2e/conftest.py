@@ -5,20 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from scripts.support.postgres import Postgres
+from scripts.support.postgres_data import PostgresData
 from scripts.support.secret_files import make_secrets, secret_keys
-from scripts.support.service_names import services_with_database
 from shared.config import Environment
 from tests.e2e.system import CHEAP_PASSWORDS, CORE, SMALLEST, System, procfile_of
 from tests.scripts.forked import import_before
 
 NewSystem = Callable[..., System]
 
-# What the operator's commands import: admin, events and rpc.
+# What the operator's commands import (admin, events and rpc), and services that are killed and come back.
 import_before([f"scripts.support.admin.{name}" for name in ("accounts", "users", "audit", "clients", "keys")])
 import_before([f"scripts.support.events.{name}" for name in ("letters", "repairs", "settings", "waiting")])
-import_before(["services.product.main", "services.inventory.main", "services.order.main"])
-import_before(["google.protobuf.json_format"])
+import_before([f"services.{name}.main" for name in ("product", "inventory", "payment", "order", "chat")])
+import_before(["ws_gateway", "google.protobuf.json_format", "shared.events.redis_streams"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A running system that all tests share: leave it as it was."""
+    """A running system that all tests share: leave it as it was. It ends with the last of them."""
     shared = System(tmp_path_factory.mktemp("system") / "home", CHEAP_PASSWORDS)
     try:
         shared.start()
@@ -47,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     home = tmp_path_factory.mktemp("made") / "home"
     make_secrets(home, secret_keys())
-    Postgres(Environment({"PLAINSTACK_HOME": str(home)}), services_with_database()).prepare()
+    PostgresData(Environment({"PLAINSTACK_HOME": str(home)})).prepare()
     with (home / "postgres" / "postgresql.conf").open("a") as settings:
         settings.write("fsync = off\n")
     return home

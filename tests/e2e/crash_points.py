@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.crash_points import SETTING
 
-AT_ONCE = 3  # points that are armed, as a rule
+AT_ONCE = 5  # points that are armed, as a rule
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 1.0  # then one more is armed: of those that are, none may be passed soon
 

@@ -4,6 +4,9 @@ On a system of its own. Every few seconds somebody is killed (kill -9): a servic
 processes or more, or an engine; or it is frozen, and goes on much later. Or a crash point of chance is armed,
 and whoever comes by dies in the middle of what it is doing. Afterwards every order is final, what clients
 were told is still true, and orders, money and goods add up. Exit status 0 if so, 1 if not.
+
+With --chat clients talk over WebSockets instead, at two gateways, which are killed, too; afterwards everybody
+has heard everything, in order, once.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from scripts.support.load.play import Control, Plan, play
 from scripts.support.load.report import Report
 from scripts.support.load.users import Refused
 from shared.tasks import background
+from tests.e2e import chat_storm
 from tests.e2e.crash_points import CrashPoints
 from tests.e2e.event_storm import use_kafka
 from tests.e2e.fate import Fate
@@ -37,7 +41,7 @@ from tests.e2e.rest import in_words, wait_for_rest
 from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CHEAP_PASSWORDS, System, procfile_of
 from tests.waiting import eventually
 
-PROCESSES = ("postgres", "valkey", "auth", "product", "inventory", "payment", "order", "gateway")
+PROCESSES = ("postgres", "valkey", "auth", "product", "inventory", "payment", "order", "chat", "gateway")
 VICTIMS = ("product.1", "inventory.1", "payment.1", "postgres-server", "valkey-server")
 REPLICATED = "order"
 SHARES = {"none": 0.0, "mixed": 0.4, "only": 1.0}  # of the deaths, at crash points
@@ -47,6 +51,7 @@ LOOK_SECONDS = 5.0
 SHOP_SECONDS = 60.0  # to open it
 ANY_AGE = 86_400.0  # of orders that are not final: while the storm blows, they may be as old as they like
 POLL_SECONDS = 0.05
+CHAT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -139,26 +144,47 @@ def weather(folder: Path, storm: Storm) -> bool:
 
 def _main() -> int:
     arguments = _parser().parse_args()
-    orders = None if arguments.seconds else arguments.orders
-    plan = Plan(arguments.clients, orders, arguments.seconds, seed=arguments.seed, patience=PATIENCE_SECONDS)
-    storm = Storm(plan, arguments.every, SHARES[arguments.points], arguments.replicas, arguments.kafka)
-    if storm.kafka:
+    if arguments.kafka:
         make_kafka_ready()
     print(f"seed {arguments.seed}", flush=True)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # that a server has died is what we are here for
     folder = Path(tempfile.mkdtemp(prefix="crash-test-"))
-    if not weather(folder, storm):
+    if not (_chat_weather if arguments.chat else _weather)(folder, arguments):
         print(f"FAILED: what the system has said and kept is in {folder}")
         return 1
     shutil.rmtree(folder)
     return 0
 
 
+def _weather(folder: Path, arguments: argparse.Namespace) -> bool:
+    orders = None if arguments.seconds else arguments.orders
+    plan = Plan(arguments.clients, orders, arguments.seconds, seed=arguments.seed, patience=PATIENCE_SECONDS)
+    storm = Storm(plan, arguments.every, SHARES[arguments.points], arguments.replicas, arguments.kafka)
+    return weather(folder, storm)
+
+
+def _chat_weather(folder: Path, arguments: argparse.Namespace) -> bool:
+    storm = chat_storm.Storm(
+        users=arguments.clients,
+        rooms=arguments.rooms,
+        seconds=arguments.seconds or CHAT_SECONDS,
+        every=arguments.every,
+        share=SHARES[arguments.points],
+        seed=arguments.seed,
+        kafka=arguments.kafka,
+    )
+    return chat_storm.weather(folder, storm)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/crash-test", description=__doc__)
+    parser.add_argument(
+        "--chat", action="store_true", help="talk over WebSockets, for 60 seconds unless told"
+    )
     parser.add_argument("--orders", type=int, default=1_000, help="how many are placed (%(default)s)")
-    parser.add_argument("--seconds", type=float, help="place orders for so long, however many")
-    parser.add_argument("--clients", type=int, default=50, help="who place them (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="for so long, however many orders")
+    parser.add_argument("--clients", type=int, default=50, help="who order or talk (%(default)s)")
+    parser.add_argument("--rooms", type=int, default=10, help="in which they talk (%(default)s)")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two deaths (%(default)s)")
     parser.add_argument(
         "--points", choices=SHARES, default="mixed", help="deaths at crash points (%(default)s)"

@@ -4,25 +4,28 @@ The second process listens 100 ports higher (shared/ports.py). Its callers know 
 sagas and events nobody need know of it: whatever is due it finds in its database.
 """
 
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from scripts.support.spawning import spawn
 from shared.config import CHECKOUT, LOOPBACK, Environment
 from shared.ports import port_of
 from tests.e2e.system import System
+from tests.scripts.forked import start_module
+
+FRONTS = ("ws_gateway",)  # whose module is a file of the checkout itself
 
 
-def start_process(system: System, name: str) -> subprocess.Popen[bytes]:
-    """The service process `name`, `order.2` for example, which ends with us. Its output goes to the log."""
-    command = [sys.executable, "-m", f"services.{name.partition('.')[0]}.main"]
-    environment = {**system.variables, "HONCHO_PROCESS_NAME": name}
-    with system.log_path.open("ab") as log:
-        return spawn(command, death_signal=signal.SIGTERM, environment=environment, output=log)
+def module_of(service: str) -> str:
+    """What `python -m` is told."""
+    return service if service in FRONTS else f"services.{service}.main"
+
+
+def start_process(system: System, name: str, settings: Mapping[str, str] | None = None) -> BaseProcess:
+    """The process `name`, `order.2` for example, which ends with us. Its output goes to the log."""
+    variables = {**system.variables, "HONCHO_PROCESS_NAME": name, **(settings or {})}
+    return start_module(module_of(name.partition(".")[0]), variables, system.log_path)
 
 
 @contextmanager
@@ -35,12 +38,12 @@ def replicas(system: System, services: Sequence[str]) -> Iterator[None]:
         for each in started:
             each.terminate()
         for each in started:
-            each.wait()
+            each.join()
 
 
 def keep_replicas(procfile: Path, service: str, processes: int) -> None:
     """Lines for all `processes` of `service` but the first; scripts/keep looks after them, too."""
-    command = f"scripts/keep --after postgres python -m services.{service}.main"
+    command = f"scripts/keep --after postgres,valkey python -m {module_of(service)}"
     with procfile.open("a") as lines:
         for number in range(2, processes + 1):
             name = f"{service}.{number}"

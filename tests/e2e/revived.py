@@ -6,11 +6,10 @@ that is broken, and a waste of time where every death is meant.
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from scripts.support.parts import parts_of
+from scripts.support.procfile_parts import parts_of
 from scripts.support.readiness import why_not_ready
 from tests.e2e.replicas import start_process
 from tests.e2e.system import START_SECONDS, System
@@ -41,19 +40,19 @@ class Revived:
 
     def _revive(self) -> None:
         for name, process in self._processes.items():
-            if process.poll() is None:
+            if process.exitcode is None:
                 continue
-            assert process.returncode == -signal.SIGKILL, f"{name} has ended with {process.returncode}"
+            assert process.exitcode == -signal.SIGKILL, f"{name} has ended with {process.exitcode}"
             self.deaths.append(name)
             self._processes[name] = start_process(self._system, name)
 
     def end(self) -> None:
         """As a system that is stopped does."""
-        running: list[subprocess.Popen[bytes]] = list(self._processes.values())
+        running = list(self._processes.values())
         for each in running:
             each.terminate()
         for each in running:
-            each.wait()
+            each.join()
 
 
 @contextmanager

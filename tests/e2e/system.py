@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ from pathlib import Path
 import psycopg
 
 from scripts.support.free_ports import free_port_base
-from scripts.support.parts import Part, parts_of, runs_here
+from scripts.support.parts import Part, runs_here
 from scripts.support.postgres import superuser_url
+from scripts.support.procfile_parts import parts_of
 from scripts.support.readiness import why_not_ready
 from scripts.support.records import Identity, Records, end
 from scripts.support.run_tests import isolated_environment
@@ -35,6 +37,7 @@ Finished = subprocess.CompletedProcess[str]
 SMALLEST = ("postgres", "valkey")
 CORE = (*SMALLEST, "auth", "product", "gateway")  # enough for most tests, and up sooner
 CHEAP_PASSWORDS = {"BCRYPT_COST": "4"}  # what a hash costs is no subject of whole systems
+PYTHON = {"PYTHON": sys.executable}  # which every `./scripts/up` would otherwise look for
 UP, READY = "./scripts/up", "up: ready: "
 ADMIN_EMAIL, ADMIN_PASSWORD = "admin@example.com", "correct horse battery staple"
 
@@ -74,7 +77,7 @@ class System:
         """For a start after a while: to others, the ports of a system that is not running are free."""
         self.port_base = free_port_base()
         isolated = isolated_environment(os.environ, self.home, self.port_base)
-        self.variables = {**isolated, **self._settings}
+        self.variables = {**isolated, **PYTHON, **self._settings}
         self.environment = Environment(self.variables)
 
     # Starting and stopping

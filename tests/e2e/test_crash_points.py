@@ -1,4 +1,6 @@
-"""Whatever is killed between any two steps of an order: every order ends, and all adds up.
+"""Whatever is killed between any two steps of an order, or of a conversation.
+
+Every order ends, and all adds up; everybody hears what was said, in order, once.
 
 A process dies once at each place where something has just been done, or is about to be: committed, asked of
 another service, published, acknowledged. The others go on, and it comes back.
@@ -11,6 +13,7 @@ from pathlib import Path
 from scripts.support.accounts import Account
 from scripts.support.load.play import Control, Plan, play
 from scripts.support.load.report import Report
+from tests.e2e.busy_rooms import busy_rooms
 from tests.e2e.crash_points import CrashPoints, Visits
 from tests.e2e.hindrances import hinder
 from tests.e2e.replicas import share_requests
@@ -20,7 +23,7 @@ from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, CHEAP_PASSWORDS, Syste
 from tests.waiting import eventually
 
 KEPT = ("postgres", "valkey", "auth", "gateway")
-REVIVED = ("product.1", "inventory.1", "payment.1", "order.1", "order.2")
+REVIVED = ("product.1", "inventory.1", "payment.1", "order.1", "order.2", "chat.1", "ws_gateway.1")
 # An order of a killed process soon goes on in another one; goods that wait for a payment soon expire.
 IMPATIENT = {"SAGA_LEASE_SECONDS": "3", "RESERVATION_SECONDS": "4"}
 PLAN = Plan(clients=4, orders=None, users=2, patience=300.0)
@@ -58,10 +61,14 @@ COMMITS = {
         "PaymentCancelled",
         "WalletDeposited",
     ),
+    "chat": ("RoomCreated", "MemberAdded", "MemberRemoved", "MessagePosted", "MessageDeleted"),
     "relay": ("published",),
     "consumer": ("applied_event",),
 }
-CALLS = ("GetProducts", "Reserve", "Charge", "Commit", "Refund", "Release")
+CALLS = (
+    *("GetProducts", "Reserve", "Charge", "Commit", "Refund", "Release"),
+    *("PostMessage", "ListMessages", "GetRoomHeads"),
+)
 OTHERS = ("claim_of_key", "claim", "postpone", "publish", "confirm", "acknowledge")
 
 
@@ -74,7 +81,7 @@ def required() -> list[str]:
 
 
 async def visit_all(system: System, points: CrashPoints, processes: Revived) -> Report:
-    """While clients order. What they have been told, and what has become of it."""
+    """While clients order and talk. What they have been told, and what has become of it."""
     visits, control = Visits(points, required()), Control()
     admin = Account(ADMIN_EMAIL, ADMIN_PASSWORD)
     async with asyncio.TaskGroup() as tasks:
@@ -82,7 +89,8 @@ async def visit_all(system: System, points: CrashPoints, processes: Revived) -> 
         playing = tasks.create_task(play(system.url(), admin, PLAN, control))
         await eventually(control.has_begun.is_set, SHOP_SECONDS)
         hindering = tasks.create_task(hinder(system))
-        await visits.make(VISIT_SECONDS)
+        async with busy_rooms(system):
+            await visits.make(VISIT_SECONDS)
         hindering.cancel()
         control.must_end.set()
         report = await playing

@@ -149,9 +149,9 @@ def test_a_store_that_wants_another_password_ends_the_start(
 
 
 def test_a_lost_encryption_key_ends_the_start_and_revoking_is_the_way_out(
-    new_system: NewSystem, tmp_path: Path
+    new_system: NewSystem, made: Path, tmp_path: Path
 ) -> None:
-    system = new_system(procfile_of((*SMALLEST, "auth"), tmp_path))
+    system = new_system(procfile_of((*SMALLEST, "auth"), tmp_path), made=made)
     system.start()
     assert system.stop() == 0
     (system.home / "secrets" / "auth_key_encryption_key").unlink()

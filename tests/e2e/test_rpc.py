@@ -29,7 +29,6 @@ def test_it_calls(system: System) -> None:
         (["order", "GetOrder", "{}", "--user", "€"], 2, "--user"),
         (["order", "GetOrder", "{}", "--role", "admin"], 2, "--user"),
         (["order", "GetOrder", "{}", "--user", UNKNOWN, "--role", "a,b"], 2, "--role"),
-        (["chat", "PostMessage"], 2, "answers no gRPC"),
         (["order", "GetOrder", "{"], 2, "GetOrderRequest"),
         (["order", "GetOrder", '{"colour":"red"}'], 2, "colour"),
         (["order", "GetOrder", '{"order_id":"7"}'], 1, "order_id: Must be a UUID"),

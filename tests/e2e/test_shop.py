@@ -265,7 +265,7 @@ async def test_a_wallet_is_never_charged_for_more_than_it_holds(system: System) 
     assert spender.ask("GET", "/wallet").json["balance"]["amount"] == 500
 
 
-@pytest.mark.parametrize("service", ["product", "inventory", "payment", "order"])
+@pytest.mark.parametrize("service", ["product", "inventory", "payment", "order", "chat"])
 async def test_no_service_answers_a_call_that_is_not_signed(system: System, service: str) -> None:
     (address,) = system.environment.rpc_addresses(service)
     assert address.startswith(LOOPBACK)
@@ -274,6 +274,7 @@ async def test_no_service_answers_a_call_that_is_not_signed(system: System, serv
         "inventory": "/shop.inventory.v1.InventoryService/Reserve",
         "payment": "/shop.payment.v1.PaymentService/Charge",
         "order": "/shop.order.v1.OrderService/GetOrder",
+        "chat": "/shop.chat.v1.ChatService/PostMessage",
     }[service]
     async with aio.insecure_channel(address) as stranger:
         with pytest.raises(aio.AioRpcError) as refused:
@@ -281,7 +282,7 @@ async def test_no_service_answers_a_call_that_is_not_signed(system: System, serv
     assert refused.value.code() is StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("service", ["inventory", "payment", "order"])
+@pytest.mark.parametrize("service", ["inventory", "payment", "order", "chat"])
 def test_every_service_has_its_operations(system: System, service: str) -> None:
     operator = system.client(service)
     assert operator.get("/healthz").status == 200

@@ -36,12 +36,12 @@ SECOND_START_SECONDS = 10.0  # two or three on a machine of its own
 def test_one_ready_line_names_the_urls(system: System) -> None:
     lines = [line for line in system.log().splitlines() if READY in line]
     assert len(lines) == 1
-    for name in ("gateway", "gateway_admin", *services_with_database()):
+    for name in ("gateway", "gateway_admin", "ws_gateway", "ws_gateway_admin", *services_with_database()):
         assert f"{name} {system.url(name)}" in lines[0]
 
 
 def test_every_process_answers_readyz(system: System) -> None:
-    for name in ("gateway_admin", *services_with_database()):
+    for name in ("gateway_admin", "ws_gateway_admin", *services_with_database()):
         assert system.client(name).get("/readyz").status == 200
 
 

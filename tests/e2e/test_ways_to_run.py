@@ -6,7 +6,6 @@ from pathlib import Path
 import psycopg
 
 from scripts.support.free_ports import free_port_base, is_free
-from scripts.support.secret_files import make_secrets, secret_keys
 from scripts.support.service_names import services_with_database
 from shared.config import CHECKOUT
 from shared.ports import port_of
@@ -39,9 +38,8 @@ def test_two_systems_side_by_side_one_of_which_listens_where_its_file_says(
     assert system.client().get("/products").status == 200
 
 
-def test_plain_honcho_start(new_system: NewSystem, core_only: dict[str, str]) -> None:
-    system = new_system(core_only)
-    make_secrets(system.home, secret_keys())  # all that is left for up to do
+def test_plain_honcho_start(new_system: NewSystem, made: Path, core_only: dict[str, str]) -> None:
+    system = new_system(core_only, made=made)  # has secrets: all that is left for up to do
     honcho = system.launch(".venv/bin/honcho", "start", "-e", os.devnull)
     system.wait_until_ready()
     assert system.client().get("/products").status == 200
@@ -76,11 +74,11 @@ def test_external_servers_replace_the_embedded_ones(new_system: NewSystem, engin
 
 
 def test_one_external_database_and_store_leave_the_other_databases_embedded(
-    new_system: NewSystem, core_only: dict[str, str], engines: Engines
+    new_system: NewSystem, made: Path, core_only: dict[str, str], engines: Engines
 ) -> None:
     engines.flush_store()
     urls = {"DATABASE_URL_AUTH": engines.new_database().value, "REDIS_URL": engines.redis_url.value}
-    system = new_system({**core_only, **urls})
+    system = new_system({**core_only, **urls}, made=made)
     system.start()
     assert not is_free(port_of("postgres", system.port_base))
     assert is_free(port_of("valkey", system.port_base))
