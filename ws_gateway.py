@@ -29,7 +29,7 @@ from services.ws_gateway.settings import SocketSettings
 from shared.auth.revocation_list import Kind
 from shared.auth.revocation_mirror import STALE_SECONDS, RevocationMirror
 from shared.auth.tickets import TicketStore
-from shared.config import LOOPBACK, Environment
+from shared.config import LOOPBACK, MAX_PORT, Environment
 from shared.descriptors import provide_for
 from shared.events.transports import open_bus
 from shared.http.chain import chain
@@ -153,12 +153,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--echo", action="store_true", help="send every message back: any path, no tickets, on loopback only"
     )
-    parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="with --echo: where; 0 for a free one"
-    )
-    return parser.parse_args()
+    parser.add_argument("--port", type=_port, metavar="N", help="with --echo: where; 0 for a free one")
+    arguments = parser.parse_args()
+    if arguments.port is not None and not arguments.echo:
+        parser.error("--port is for --echo: the gateway itself listens at PORT_BASE + 1")
+    return arguments
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to {MAX_PORT}, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":
     arguments = _arguments()
-    run(NAME, (lambda _: echo(arguments.port)) if arguments.echo else main)
+    run(NAME, (lambda _: echo(arguments.port or 0)) if arguments.echo else main)

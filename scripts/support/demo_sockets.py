@@ -36,7 +36,7 @@ class Sockets:
         try:
             return DemoSocket(self, who, self.wait(self._open.enter_async_context(connect(url))))
         except (HandshakeRefused, SocketClosed, OSError) as failure:
-            raise Surprise(f"the WebSocket gateway refuses {who}: {failure}") from failure
+            raise Surprise(f"{who} cannot get to the WebSocket gateway: {failure}") from failure
 
     def expect_refusal(self, url: str) -> int:
         """The status that a handshake is refused with; Surprise when it is not."""

@@ -118,6 +118,8 @@ def _ws_url(environment: Environment) -> str:
     url = environment.url("PUBLIC_WS_URL", default, ("ws", "wss"))
     if "?" in url or "#" in url:
         raise ConfigError("PUBLIC_WS_URL", "must have neither a query nor a fragment")
+    if url.count("/") <= len("//"):
+        raise ConfigError("PUBLIC_WS_URL", "must have a path, like ws://host:port/ws")
     return url
 
 

@@ -23,24 +23,24 @@ MOST_CHARACTERS = 8_000  # of what chat is asked to judge: it takes half of that
 Id = Annotated[int, msgspec.Meta(ge=-MOST_SEQ, le=MOST_SEQ)] | Annotated[str, msgspec.Meta(max_length=100)]
 
 
-class Frame(msgspec.Struct, tag_field="type"):
+class RoomRequest(msgspec.Struct, tag_field="type"):
     """What every request has. Members that we do not know change nothing."""
 
     room: str
     id: Id | None = None
 
 
-class Subscribe(Frame, tag="subscribe"):
+class Subscribe(RoomRequest, tag="subscribe"):
     """Hear what is said in a room: from now on, or after the message that was seen last."""
 
     after: Annotated[int, msgspec.Meta(ge=0, le=MOST_SEQ)] | None = None
 
 
-class Unsubscribe(Frame, tag="unsubscribe"):
+class Unsubscribe(RoomRequest, tag="unsubscribe"):
     """Hear no more of it."""
 
 
-class Post(Frame, tag="post", kw_only=True):
+class Post(RoomRequest, tag="post", kw_only=True):
     """Say something. Whoever got no answer says it again with the same key."""
 
     key: Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)]
@@ -163,7 +163,7 @@ def _message(what: Message) -> dict[str, Any]:
     return {**frame, "deleted": True} if what.deleted else frame
 
 
-def _answer(request: Frame, kind: str, **members: object) -> Encoded:
+def _answer(request: RoomRequest, kind: str, **members: object) -> Encoded:
     given = {} if request.id is None else {"id": request.id}
     return _encode({**given, "type": kind, "room": request.room, **members})
 

@@ -37,7 +37,7 @@ class SocketSettings:
             connections=environment.integer("WS_CONNECTIONS", 12_000, minimum=1),
             connections_per_user=environment.integer("WS_CONNECTIONS_PER_USER", 20, minimum=1),
             subscriptions=environment.integer("WS_SUBSCRIPTIONS", 100, minimum=1, maximum=1_000),
-            reconnect_spread=environment.seconds("WS_RECONNECT_SPREAD_SECONDS", 5, minimum=0),
+            reconnect_spread=environment.seconds("WS_RECONNECT_SPREAD_SECONDS", 5, minimum=0, maximum=20),
             socket=SocketLimits(
                 message_bytes=environment.integer("WS_MESSAGE_BYTES", limits.message_bytes, minimum=1024),
                 frames=Rate(rate, burst),

@@ -139,7 +139,10 @@ def _show(line: str) -> None:
 
 
 def _main() -> int:
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    if given.room is None and (given.create or given.private or given.invite):
+        parser.error("--create, --private and --invite need --room")
     logging.disable()  # what goes wrong is said in plain words
     cast("TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")  # what a terminal cannot show
     environment = read_settings()

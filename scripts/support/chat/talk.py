@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -166,5 +167,5 @@ def _words(failure: Exception) -> str:
     if isinstance(failure, SocketClosed):
         return f"disconnected ({failure.code})"
     if isinstance(failure, OSError):  # TimeoutError is one
-        return f"no connection: {failure.strerror or 'no answer'}"
+        return f"no connection: {os.strerror(failure.errno) if failure.errno else 'no answer'}"
     return shown(str(failure))

@@ -14,7 +14,7 @@ class Who:
     session_id: str
     token_id: str
     roles: frozenset[str]
-    admitted_at_ms: int  # when the ticket was issued, in Unix milliseconds
+    issued_at_ms: int  # when the ticket was issued, in Unix milliseconds
 
 
 @dataclass(frozen=True, slots=True)

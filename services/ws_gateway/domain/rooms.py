@@ -56,13 +56,13 @@ class Subscription:
         if self._meanwhile is not None:
             self._keep(self._meanwhile, entry)
             return False
-        return self._is_told(entry)
+        return self._tells(entry)
 
     def catch_up(self, seq: int) -> list[Entry]:
         """It has been told everything up to `seq`: what is to be passed on of what came meanwhile."""
         meanwhile, self._meanwhile = self._meanwhile or [], None
         self.seq = seq
-        return [entry for entry in meanwhile if entry.seq <= self.seq + 1 and self._is_told(entry)]
+        return [entry for entry in meanwhile if entry.seq <= self.seq + 1 and self._tells(entry)]
 
     def _keep(self, meanwhile: list[Entry], entry: Entry) -> None:
         if len(meanwhile) < MOST_MEANWHILE:
@@ -70,7 +70,7 @@ class Subscription:
         else:
             self.has_lost_track = True
 
-    def _is_told(self, entry: Entry) -> bool:
+    def _tells(self, entry: Entry) -> bool:
         if isinstance(entry, Deleted):
             return entry.seq <= self.seq  # of a message that is still to come nothing is left already
         if entry.seq <= self.seq:

@@ -30,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class Visitor:
-    """The connection, from the moment it is admitted: `hub` has it then."""
+    """The connection, from the moment it is admitted: `hub` has it then.
+
+    It is what the hub calls a holder, rooms a listener, and sessions a guest.
+    """
 
     __slots__ = (
         "_hub",
@@ -66,9 +69,7 @@ class Visitor:
 
     async def serve(self, stream: Stream) -> None:
         """Until the connection has ended."""
-        context.deadline.set(
-            None
-        )  # the handshake's: it is over, and what is asked for from now on has its own
+        context.deadline.set(None)  # that was the handshake's
         self.socket.attach(stream)
         try:
             while (text := await self.socket.receive()) is not None:

@@ -165,7 +165,7 @@ class Rooms:
         while True:
             await self._has_suspects.wait()
             some = self._next_suspects()
-            if all(await asyncio.gather(*map(self._is_checked, some))):
+            if all(await asyncio.gather(*map(self._checked_or_suspect_again, some))):
                 pause = FIRST_RETRY_SECONDS
             else:
                 await asyncio.sleep(pause)
@@ -181,7 +181,7 @@ class Rooms:
             self._has_suspects.clear()
         return some
 
-    async def _is_checked(self, listener: Listener) -> bool:
+    async def _checked_or_suspect_again(self, listener: Listener) -> bool:
         """False when chat is away; the listener is a suspect again."""
         if reason := await failure_of(lambda: self._check(listener)):
             self._trouble.failed(reason)
@@ -222,7 +222,7 @@ class Rooms:
         while True:
             page = await self._chat.messages(who, room_id, reached, PAGE_MESSAGES)
             messages += page.messages
-            if _is_too_much(after, page.head, messages):
+            if _is_too_much(after, page.head, messages, self._recovery_bytes):
                 return _Past(page.head, (), recovered=False)
             reached = messages[-1].seq if messages else after
             if reached >= page.head:
@@ -287,7 +287,7 @@ class Rooms:
         pause = FIRST_RETRY_SECONDS
         try:
             while (room := self._rooms.get(room_id)) is not None and room.is_behind:
-                if await self._is_nearer(room_id, room):
+                if await self._filled_a_little(room_id, room):
                     pause = FIRST_RETRY_SECONDS
                     continue
                 await asyncio.sleep(pause)
@@ -295,7 +295,7 @@ class Rooms:
         finally:
             self._being_filled.discard(room_id)
 
-    async def _is_nearer(self, room_id: str, room: Room[Listener]) -> bool:
+    async def _filled_a_little(self, room_id: str, room: Room[Listener]) -> bool:
         """One page more, or one listener less; False when chat is away."""
         listener = next(iter(room.subscriptions))
         try:
@@ -312,9 +312,9 @@ class Rooms:
         return True
 
 
-def _is_too_much(after: int, head: int, messages: Sequence[Message]) -> bool:
+def _is_too_much(after: int, head: int, messages: Sequence[Message], most_bytes: int) -> bool:
     """More was missed than is told again; or what we were told to go on from does not exist."""
     missed = head - after
     is_hole = not messages and missed > 0
     size = sum(len(each.text.encode()) for each in messages)
-    return missed < 0 or missed > RECOVERY_MESSAGES or is_hole or size > RECOVERY_BYTES
+    return missed < 0 or missed > RECOVERY_MESSAGES or is_hole or size > most_bytes

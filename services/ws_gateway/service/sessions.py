@@ -82,7 +82,7 @@ class Sessions:
         if revocation.kind is Kind.KEY:
             self._send_everybody_away()
         for guest in self._guests.under((revocation.kind, revocation.name)):
-            if revocation.kind is not Kind.USER or guest.who.admitted_at_ms <= revocation.at_ms:
+            if revocation.kind is not Kind.USER or guest.who.issued_at_ms <= revocation.at_ms:
                 guest.close(SESSION_ENDED, "the session has ended")
 
     async def run(self, age: Callable[[], float]) -> None:

@@ -261,6 +261,7 @@ def test_where_tickets_are_used_follows_the_ports_unless_told_otherwise() -> Non
     [
         ("PUBLIC_WS_URL", "https://shop.example/ws"),
         ("PUBLIC_WS_URL", "wss://shop.example/ws?a=b"),
+        ("PUBLIC_WS_URL", "ws://shop.example:8001"),
         ("WS_TICKETS_PER_MINUTE", "0"),
     ],
 )

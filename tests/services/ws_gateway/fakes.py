@@ -23,9 +23,9 @@ COFFEE = "018cc251-f400-7000-8000-0000000000c0"
 SUBSCRIPTIONS = 3  # of one listener, at most
 
 
-def who(name: str, admitted_at_ms: int = 0) -> Who:
+def who(name: str, issued_at_ms: int = 0) -> Who:
     """User `name`, whose session and token are called after them."""
-    return Who(name, name.title(), f"session of {name}", f"token of {name}", frozenset(), admitted_at_ms)
+    return Who(name, name.title(), f"session of {name}", f"token of {name}", frozenset(), issued_at_ms)
 
 
 def content_of(frame: Encoded) -> dict[str, Any]:

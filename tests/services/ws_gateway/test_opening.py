@@ -153,7 +153,7 @@ async def test_a_ticket_opens_one_socket(gateway: Gateway) -> None:
         (visitor,) = gateway.hub
         who = visitor.who
         assert (who.user_id, who.display_name, who.session_id) == ("ada", "Ada", "s-ada")
-        assert (who.token_id, who.admitted_at_ms) == ("t-ada", ISSUED_MS)
+        assert (who.token_id, who.issued_at_ms) == ("t-ada", ISSUED_MS)
         await ada.say_goodbye()
     assert len(gateway.hub) == 0
     async with refusing("ticket-refused"), gateway.knocking(ticket) as thief:

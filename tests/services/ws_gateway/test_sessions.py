@@ -68,8 +68,8 @@ class Watch:
         self.looks = 0
         self.sessions = Sessions(self.hub, self.expiries, lambda: self.now)  # type: ignore[arg-type]
 
-    def admit(self, name: str, admitted_at_ms: int = 0, session_expires_ms: float = math.inf) -> Guest:
-        guest = Guest(who(name, admitted_at_ms), session_expires_ms)
+    def admit(self, name: str, issued_at_ms: int = 0, session_expires_ms: float = math.inf) -> Guest:
+        guest = Guest(who(name, issued_at_ms), session_expires_ms)
         self.hub.add(guest, keys_of(guest.who))
         return guest
 

@@ -39,6 +39,7 @@ def test_every_bound_can_be_set() -> None:
         ("WS_CONNECTIONS_PER_USER", "many"),
         ("WS_SUBSCRIPTIONS", "1001"),
         ("WS_RECONNECT_SPREAD_SECONDS", "-1"),
+        ("WS_RECONNECT_SPREAD_SECONDS", "21"),
         ("WS_MESSAGES_PER_SECOND", "0"),
         ("WS_MESSAGE_BURST", "0"),
         ("WS_MESSAGE_BYTES", "1023"),
