@@ -11,18 +11,23 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import LiteralString
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import redis
 from wsproto.events import Request
 
 from scripts.support.websocket_client import HandshakeRefused, Socket, SocketClosed, connect
+from shared.events.redis_topics import streams_of
 from tests.e2e.chatter import Chatter, chattering
+from tests.e2e.event_storm import database
 from tests.e2e.people import CREATED, OK, Person
 from tests.e2e.stage import QUEUE_BYTES, SecondGateway, Stage, staged
 from tests.e2e.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
 from tests.e2e.talkers import GOING_AWAY, SESSION_ENDED, Refused, Talker, talking
+from tests.e2e.test_shop import frozen
 from tests.e2e.transcripts import Line, faults, repeated, said, unkept
 from tests.waiting import eventually
 
@@ -33,7 +38,10 @@ TOO_SLOW = 4408
 RECEIVED_BYTES = 65_536
 HISTORY_POSTS, MOST_POSTS = 16, 90
 LONG = "€" * 3_900  # nearly as long as a message may be; and its octets are three times as many
-VICTIMS = ("ws_gateway.1", "chat.1", "valkey-server", "postgres-server")
+KEPT = "SELECT count(*) FROM messages"
+UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+HELD_UP = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+VICTIMS = ("chat.1", "valkey-server", "postgres-server")
 NO_CONTENT, UNAUTHORIZED, FORBIDDEN = 204, 401, 403
 
 
@@ -295,6 +303,26 @@ async def close_code(deaf: Socket) -> int:
         return closed.code
 
 
+async def test_what_the_bus_has_lost_is_fetched_from_the_database(stage: Stage) -> None:
+    people = await stage.people("Ada", "Ben")
+    room_id = await people[0].make_room(*people)
+    ada, ben = (Talker(people[0], [stage.first], [room_id]), Talker(people[1], [stage.second], [room_id]))
+    async with talking(ada, ben):
+        with frozen(stage.system, "ws_gateway.1"), database(stage.system, "chat") as chat:
+            seqs = [await ben.say(room_id, f"Number {number}") for number in range(3)]
+            await eventually(lambda: number_by(chat, UNPUBLISHED) == 0, SECONDS)
+            forget_events(stage.system)
+        await all_have_seen([ada, ben], room_id, max(seqs))
+    require_all_heard(stage, room_id, [ada, ben])
+
+
+def forget_events(system: System) -> None:
+    """As a store that was killed before it had written them; all connections to it break."""
+    with redis.Redis.from_url(system.environment.redis_url().value) as store:
+        store.delete(*streams_of("chat"))
+        store.client_kill_filter(_type="normal", skipme=True)
+
+
 async def test_whatever_dies_everybody_hears_everything_in_order_once(stage: Stage) -> None:
     people = await stage.people("Ada", "Ben", "Cem", "Dan", "Late", "Ghost")
     rooms = [await people[0].make_room(*people), await people[1].make_room(private=False)]
@@ -306,6 +334,7 @@ async def test_whatever_dies_everybody_hears_everything_in_order_once(stage: Sta
             await drain_second_gateway(stage, talk)
             assert any(each.code == GOING_AWAY for talker in talkers for each in talker.closes)
             await kill_second_gateway(stage, talk, people[5], rooms[0])
+            await kill_first_gateway_before_it_answers(stage, talk)
         async with talking(late):
             async with chattering(*talkers) as talk:
                 for victim in VICTIMS:
@@ -337,3 +366,22 @@ async def kill_second_gateway(stage: Stage, talk: Chatter, ghost: Person, room_i
         stage.second_gateway.end(signal.SIGKILL)
     stage.second_gateway.start()
     await talk.goes_on(SECONDS)
+
+
+async def kill_first_gateway_before_it_answers(stage: Stage, talk: Chatter) -> None:
+    """In each room somebody has said something that is kept; nobody is told, so they say it again."""
+    rooms = len(talk.talkers[0].transcripts)
+    with database(stage.system, "chat") as chat:
+        with chat.transaction():
+            chat.execute("SELECT FROM rooms FOR UPDATE")
+            await eventually(lambda: number_by(chat, HELD_UP) == rooms, SECONDS)
+            stage.system.kill("ws_gateway.1", signal.SIGSTOP)
+            kept = number_by(chat, KEPT)
+        await eventually(lambda: number_by(chat, KEPT) >= kept + rooms, SECONDS)
+    stage.system.kill("ws_gateway.1")
+    await talk.goes_on(SECONDS)
+
+
+def number_by(connection: psycopg.Connection, query: LiteralString) -> int:
+    (row,) = connection.execute(query).fetchall()
+    return int(row[0])

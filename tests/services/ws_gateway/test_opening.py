@@ -39,6 +39,7 @@ from tests.shared.websocket.peer import handshake_head
 from tests.waiting import eventually
 
 ISSUED_MS = time.time_ns() // 1_000_000
+A_DAY_MS = 86_400_000
 
 
 class LateTickets(TicketStore):
@@ -66,7 +67,7 @@ class Gateway:
         self.port = 0
 
     async def ticket(self, user: str = "ada", seconds: int = 30) -> str:
-        ends_ms = ISSUED_MS + 3_600_000
+        ends_ms = ISSUED_MS + A_DAY_MS
         ticket = Ticket(user, user.title(), f"s-{user}", f"t-{user}", frozenset(), ISSUED_MS, ends_ms)
         return await self.tickets.issue(ticket, seconds)
 
@@ -140,7 +141,7 @@ async def refusing(code: str) -> AsyncIterator[None]:
 
 
 def revocation(kind: Kind, name: str, at_ms: int = ISSUED_MS) -> Revocation:
-    return Revocation(kind, name, at_ms, ISSUED_MS + 600_000)
+    return Revocation(kind, name, at_ms, ISSUED_MS + A_DAY_MS)
 
 
 # Whoever has a ticket

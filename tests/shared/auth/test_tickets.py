@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 AT_ONCE = 20
 UNKNOWN = base64url.encode(bytes(32))
-IN_AN_HOUR_MS = (int(time.time()) + 3600) * 1000
+TOMORROW_MS = (int(time.time()) + 86_400) * 1000
 TICKET = Ticket(
     user_id="u",
     display_name="Adä 🚲",
@@ -23,7 +23,7 @@ TICKET = Ticket(
     token_id="j",
     roles=frozenset({"user", "admin"}),
     issued_at_ms=1_700_000_000_123,
-    session_expires_ms=IN_AN_HOUR_MS,
+    session_expires_ms=TOMORROW_MS,
 )
 
 
@@ -90,7 +90,7 @@ async def test_a_store_that_is_away_is_unavailable_and_hears_nothing(
         store.issue(TICKET, 30),
         store.redeem(text),
         store.count("u", 60),
-        store.prolong_session("s", IN_AN_HOUR_MS),
+        store.prolong_session("s", TOMORROW_MS),
         store.session_expires_ms("s"),
     ):
         with pytest.raises(Unavailable) as away:
@@ -117,20 +117,20 @@ async def test_what_another_version_has_stored_is_no_ticket(store: TicketStore, 
 async def test_a_session_is_prolonged_only_where_somebody_asked_for_a_ticket(
     store: TicketStore, valkey: Valkey
 ) -> None:
-    await store.prolong_session("s", IN_AN_HOUR_MS)
+    await store.prolong_session("s", TOMORROW_MS)
     assert (await store.session_expires_ms("s"), valkey.client.dbsize()) == (None, 0)
     await store.issue(TICKET, 30)
-    assert await store.session_expires_ms("s") == IN_AN_HOUR_MS
-    await store.prolong_session("s", IN_AN_HOUR_MS + 1)
-    assert await store.session_expires_ms("s") == IN_AN_HOUR_MS + 1
+    assert await store.session_expires_ms("s") == TOMORROW_MS
+    await store.prolong_session("s", TOMORROW_MS + 1)
+    assert await store.session_expires_ms("s") == TOMORROW_MS + 1
 
 
 async def test_whoever_writes_late_makes_no_session_end_earlier(store: TicketStore) -> None:
     await store.issue(TICKET, 30)
-    await store.issue(replace(TICKET, session_expires_ms=IN_AN_HOUR_MS + 5), 30)
+    await store.issue(replace(TICKET, session_expires_ms=TOMORROW_MS + 5), 30)
     await store.issue(TICKET, 30)
-    await store.prolong_session("s", IN_AN_HOUR_MS)
-    assert await store.session_expires_ms("s") == IN_AN_HOUR_MS + 5
+    await store.prolong_session("s", TOMORROW_MS)
+    assert await store.session_expires_ms("s") == TOMORROW_MS + 5
 
 
 async def test_what_is_known_of_a_session_leaves_with_it(store: TicketStore, valkey: Valkey) -> None:
