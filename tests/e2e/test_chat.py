@@ -342,12 +342,12 @@ async def test_whatever_dies_everybody_hears_everything_in_order_once(stage: Sta
                     stage.system.kill(victim)
                     await talk.goes_on(SECONDS)
             await talk.is_heard([*talkers, late], SECONDS)
+            await asyncio.to_thread(stage.system.wait_until_ready)
             for room_id in rooms:
                 lines = require_all_heard(stage, room_id, [*talkers, late])
                 assert repeated(lines) == []
             present = {each.person.user_id for each in (*talkers, late)}
             await eventually(lambda: all(each.present[rooms[0]] == present for each in talkers), SECONDS)
-    stage.system.wait_until_ready()
 
 
 async def drain_second_gateway(stage: Stage, talk: Chatter) -> None:
