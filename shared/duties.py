@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shared.errors import Unavailable
 from shared.observability.trouble import Trouble
+from shared.tasks import together
 
 RETRY_SECONDS = 0.25
 
@@ -27,7 +28,7 @@ class Duty:
 async def keep_up(until_ready: Work, duties: Iterable[Duty]) -> None:
     """Do all `duties` for ever, once `until_ready` has ended: a database has its tables, for example."""
     await until_ready()
-    await asyncio.gather(*map(repeatedly, duties))
+    await together(*map(repeatedly, duties))
 
 
 async def repeatedly(duty: Duty) -> None:

@@ -53,6 +53,8 @@ async def background(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator
 
 async def together(*works: Coroutine[Any, Any, Any]) -> None:
     """Do all of `works` until one fails: the others are cancelled and waited for, and its failure raised."""
+    if not works:
+        return
     tasks = [asyncio.get_running_loop().create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

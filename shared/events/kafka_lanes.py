@@ -69,7 +69,7 @@ class Lanes:
     async def give_up(self, partitions: Collection[TopicPartition]) -> Done:
         """Close these lanes. Returns what they have done, when nothing of them is at work any more."""
         closing = [self._lanes[partition].task for partition in partitions if partition in self._lanes]
-        await asyncio.gather(*map(cancel, closing))
+        await cancel(*closing)
         done = {partition: offset for partition, offset in self.done().items() if partition in partitions}
         for partition in partitions:
             self._lanes.pop(partition, None)

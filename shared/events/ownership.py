@@ -143,7 +143,7 @@ class _Works:
 
     async def stop(self, partitions: Sequence[str]) -> None:
         """Return when nothing works at them any more."""
-        await asyncio.gather(*(cancel(self._tasks[partition]) for partition in partitions))
+        await cancel(*(self._tasks[partition] for partition in partitions))
         for partition in partitions:
             del self._tasks[partition]
 

@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -69,3 +70,24 @@ async def test_no_duties_are_no_work() -> None:
     is_ready.set()
     async with asyncio.timeout(5):
         await keep_up(is_ready.wait, [])
+
+
+async def test_no_duty_stays_when_one_loses_its_cancellation() -> None:
+    """As client libraries lose it until Python 3.12 (CPython issue 86296)."""
+    is_busy, ended = asyncio.Event(), []
+
+    async def deaf_once() -> None:
+        is_busy.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("deaf once")
+
+    async def nothing() -> None:
+        pass
+
+    async with background(keep_up(nothing, [Duty("a", deaf_once, 60), Duty("b", nothing, 60)]), "upkeep"):
+        await is_busy.wait()
+    assert ended == ["deaf once"]

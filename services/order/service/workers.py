@@ -133,6 +133,6 @@ class Workers:
     async def _leave(self) -> None:
         handed = [self._handed.get_nowait().claim for _ in range(self._handed.qsize())]
         left = [*self._tasks.values(), *handed]
-        await asyncio.gather(*map(cancel, list(self._tasks)))
+        await cancel(*self._tasks)
         with suppress(Unavailable):  # the claims run out
             await self._sagas.give_back(left)
