@@ -100,8 +100,8 @@ class Launcher:
         """What a killed launcher or honcho left. A living honcho that was started by hand is no leftover."""
         alive = self._records.alive()
         honcho = alive.get("honcho")
-        is_ours = honcho is None or honcho == alive.get("up.honcho")
-        if honcho is not None and not is_ours and honcho.is_alive():  # it may have died as we looked
+        # That of an earlier `up` may have died between the two looks.
+        if honcho is not None and honcho != alive.get("up.honcho") and honcho.is_alive():
             raise SetupError(
                 f"honcho (process {honcho.pid}) already runs a system on {self._home}; stop it first"
             )
